@@ -1,0 +1,302 @@
+"""What a part of rnntext takes and gives: the whole plugin surface on one page.
+
+A text flows through six kinds of part, each found by name in the registry::
+
+    dataset -> tokenizer -> vocabulary -> embedding -> encoder -> head
+
+Letters used everywhere: B examples, T tokens (longest in the batch), E embedding width, H hidden width
+per direction, D encoder output width (2H when bidirectional, else H), V vocabulary size, L labels,
+S targets an example (longest in the batch).
+
+What every part promises, besides the methods of its kind:
+
+- ``contract = 1``: the version of this page that the class was written for.
+- Its constructor is keyword-only and annotated, without ``*args`` or ``**kwargs``. The arguments that
+  a kind *wires* (``WIRED`` below) come from its neighbours; every other one is a recipe option, and
+  its annotation is the schema: ``Annotated[float, Field(ge=0, lt=1)]``, ``Literal["a", "b"]``, ``FilePath``.
+- It may define ``check_options(cls, options)``, a class method that yields ``(key, reason)`` for each
+  combination of options that cannot work. It sees every option, defaults filled in, before data are read.
+- It may define ``refused_options``: a mapping of option names that people try to the reason against them.
+
+This module imports no torch, so that reading metadata stays quick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from rnntext.baselines import Baseline
+    from rnntext.metrics import Scores
+
+CONTRACT = 1
+
+WIRED: Mapping[str, frozenset[str]] = {
+    "datasets": frozenset(),
+    "tokenizers": frozenset(),
+    "vocabularies": frozenset(),
+    "embeddings": frozenset({"vocabulary"}),
+    "encoders": frozenset({"input_dim"}),
+    "heads": frozenset({"input_dim", "labels"}),
+}
+"""The constructor arguments of each kind that rnntext fills in; all others are recipe options."""
+
+KINDS = tuple(WIRED)
+
+
+class _FileMarker:
+    """Marks an option as the path of a file that must exist before a run starts."""
+
+
+class _FileOrNameMarker:
+    """Marks an option that may name a file or folder, or something else."""
+
+
+FilePath = Annotated[str, _FileMarker]
+"""A path: relative to the recipe that names it (to the current folder in ``--set``); must exist."""
+FileOrName = Annotated[str, _FileOrNameMarker]
+"""A path like ``FilePath`` if there is such a file or folder; otherwise a name, left as it is."""
+
+Split = Literal["train", "validation", "test"]
+Reads = Literal["future", "own_token"]
+"""What may reach the state at a token although a task must hide it.
+
+``future``: tokens to its right. ``own_token``: the token itself, by way of its neighbours' states
+(from the second layer on, where a layer reads both directions of the one below).
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One labelled or unlabelled text, as a dataset reads it."""
+
+    text: str
+    tokens: tuple[str, ...] | None = None
+    """Tokens, where the data bring their own; otherwise the recipe's tokenizer cuts ``text``."""
+    label: str | tuple[str, ...] | None = None
+    """One label; or a tuple: several labels of the text, or one a token, as the head understands it."""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    """Other columns of the row that somebody asked for, such as ``group_fields``."""
+    line: int = 0
+    """Line of the source file (1 is the first), for error messages; 0 where there is none."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Texts padded to one length: the only thing that embeddings and heads see."""
+
+    token_ids: Tensor
+    """int64 [B, T], vocabulary ids, 0 (``<pad>``) after a text's last token."""
+    lengths: Tensor
+    """int64 [B], tokens in each text, each from 1 to T."""
+    targets: Tensor | None = None
+    """int64 [B, S], what the head made of the labels, -1 after the last; None at prediction."""
+    type_ids: Tensor | None = None
+    """int64 [B, T], positions in ``types``; -1 at padding."""
+    types: Sequence[str] = ()
+    """Distinct raw tokens, untouched by lower-casing or vocabulary size: for character features."""
+    rows: np.ndarray | None = None
+    """int64 [B], which examples of the split these are."""
+
+    @property
+    def mask(self) -> Tensor:
+        """Bool [B, T], True at real tokens."""
+        import torch
+
+        positions = torch.arange(self.token_ids.shape[1], device=self.lengths.device)
+        return positions[None, :] < self.lengths[:, None]
+
+
+State = tuple["Tensor", ...]
+"""float [B, layers x directions, H] each: ``(h,)``, or ``(h, c)`` for an LSTM."""
+
+
+class Encoded:
+    """What an encoder has read.
+
+    Attributes:
+        states: float [B, T, D], one vector a token, zero at padding; forward half first.
+        final: float [B, D]; the last real token read forwards, then the first token read backwards.
+        state: every layer and direction, B first, to carry on from; None where it cannot be. Worked
+            out when first asked for, since most heads never ask.
+    """
+
+    def __init__(self, states: Tensor, final: Tensor, state: State | Callable[[], State] | None = None) -> None:
+        self.states = states
+        self.final = final
+        self._state = state
+
+    @property
+    def state(self) -> State | None:
+        """Every layer and direction, to pass as ``state`` with the text's next piece."""
+        if callable(self._state):
+            self._state = self._state()
+        return self._state
+
+
+@dataclass(slots=True)
+class HeadOutput:
+    """What a head makes of encoded texts."""
+
+    logits: Tensor
+    """float, of a shape that the head chooses: [B, L] for classification."""
+    loss: Tensor | None = None
+    """float scalar, mean over the batch; None without targets."""
+
+
+class Prediction:
+    """One answer: the keys of ``rnntext predict`` as attributes, and ``to_dict()``."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["_values"][name]
+        except KeyError:
+            known = ", ".join(self.__dict__.get("_values", ()))
+            raise AttributeError(f"this prediction has no {name!r}; it has: {known}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the prediction as JSON-able values, in the order of ``rnntext predict``."""
+        return dict(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Prediction) and self._values == other._values
+
+    def __hash__(self) -> int:
+        return hash(repr(self._values))
+
+    def __repr__(self) -> str:
+        return f"Prediction({', '.join(f'{key}={value!r}' for key, value in self._values.items())})"
+
+
+class Part(Protocol):
+    """Every part of every kind."""
+
+    contract: ClassVar[int]
+
+
+@runtime_checkable
+class Dataset(Part, Protocol):
+    """Reads labelled texts, one split at a time, without holding them in memory."""
+
+    def splits(self) -> tuple[Split, ...]:
+        """Return the splits that the options name, ``train`` first."""
+
+    def files(self, split: Split) -> tuple[str, ...]:
+        """Return the local files behind a split, for digests and error messages; may be empty."""
+
+    def read(self, split: Split) -> Iterator[Example]:
+        """Yield the split's examples in file order; raise DataError with file and line at a fault."""
+
+
+@runtime_checkable
+class Tokenizer(Part, Protocol):
+    """Cuts a text into tokens. Never changes, lower-cases or drops anything but white space."""
+
+    def tokens(self, text: str) -> list[str]:
+        """Return the tokens of a text: slices of it, in order; [] for a blank text."""
+
+    def spans(self, text: str) -> list[tuple[int, int]]:
+        """Return (start, end) of the same tokens, in characters: ``text[start:end]`` is the token."""
+
+
+@runtime_checkable
+class Vocabulary(Part, Protocol):
+    """Maps tokens to ids. Id 0 is ``<pad>``, 1 is ``<unk>``. Owns lower-casing and normalisation."""
+
+    def fit(self, counts: Mapping[str, int]) -> None:
+        """Learn from the raw tokens of the training split and how often each occurs."""
+
+    def normalize(self, token: str) -> str:
+        """Return the form under which a raw token is looked up."""
+
+    def encode(self, tokens: Iterable[str]) -> list[int]:
+        """Return the id of each raw token, 1 (``<unk>``) for a token that is not known."""
+
+    def __len__(self) -> int:
+        """Return the number of ids, special ones included."""
+
+    def token(self, token_id: int) -> str:
+        """Return the token of an id."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all that was learnt, as JSON-able values."""
+
+    def from_json(self, values: dict[str, Any]) -> None:
+        """Take back what ``to_json`` gave."""
+
+
+@runtime_checkable
+class Embedding(Part, Protocol):
+    """An ``nn.Module`` that turns token ids into vectors."""
+
+    output_dim: int
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return float [B, T, E]; what stands at padding is ignored."""
+
+
+@runtime_checkable
+class Encoder(Part, Protocol):
+    """An ``nn.Module`` that reads each token in the light of others."""
+
+    output_dim: int
+
+    @classmethod
+    def reads(cls, options: Mapping[str, Any]) -> frozenset[Reads]:
+        """Return what a state may have read with these options (all of them, defaults filled in)."""
+
+    def __call__(self, embedded: Tensor, lengths: Tensor, state: State | None = None) -> Encoded:
+        """Read float [B, T, E] with int64 [B] lengths. Padding and neighbours never change a result."""
+
+
+@runtime_checkable
+class Head(Part, Protocol):
+    """An ``nn.Module`` for one task. It owns targets, loss, metrics, baselines and predictions."""
+
+    metrics: ClassVar[Mapping[str, Literal["larger", "smaller"]]]
+    """Names of the scores that this head reports, each with its better direction; the first is the default."""
+    hides: ClassVar[frozenset[Reads]]
+    """What must not reach a state; a recipe whose encoder ``reads`` it is refused."""
+    why_hidden: ClassVar[str]
+    """The reason, completed to a sentence in the error: '... under next_token: ' + why_hidden."""
+    cuts_long_texts: ClassVar[bool]
+    """Whether ``batching.max_tokens`` may cut a text (tagging must never)."""
+
+    @classmethod
+    def learn_labels(cls, examples: Iterable[Example]) -> dict[str, Any]:
+        """Learn from the training split what the targets are; JSON-able, kept as labels.json.
+
+        Raises:
+            DataError: the examples cannot be learnt from; ``line`` names the row at fault.
+        """
+
+    @classmethod
+    def encode_targets(cls, example: Example, labels: Mapping[str, Any], num_tokens: int) -> Sequence[int]:
+        """Return the target ids of one example: one a text, several, or one a token.
+
+        Raises:
+            DataError: the example's label is missing or was not in the training split.
+        """
+
+    def __call__(self, encoded: Encoded, batch: Batch) -> HeadOutput:
+        """Return logits, and the loss where the batch has targets."""
+
+    def predictions(self, output: HeadOutput, batch: Batch, top_k: int | None = None) -> list[dict[str, Any]]:
+        """Return one JSON-able answer a text, without the text itself."""
+
+    def scores(self) -> Scores:
+        """Return a fresh counter of this head's metrics; fed with batches, never holding them all."""
+
+    def answers(self, output: HeadOutput) -> Any:
+        """Return what ``Scores.update`` takes from an output: an array on the CPU, one row a text."""
+
+    def baselines(self) -> Mapping[str, Baseline]:
+        """Return simple methods, unfitted, that are trained and scored on the same tokens and targets."""

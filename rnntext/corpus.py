@@ -1,0 +1,267 @@
+"""From a dataset part to splits on disk: read once into Arrow, drawn by seed, memory-mapped.
+
+Rows are streamed into an Arrow file under a cache of our own, keyed by the digest of the data file, the reader's
+options and the versions; a file that is read again is not parsed again, and a changed one never serves old rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from rnntext import __version__
+from rnntext.contracts import Dataset, Example, Split
+from rnntext.errors import DataError
+from rnntext.recipe import PartChoice
+from rnntext.tables import SplitOptions
+
+ROWS_A_WRITE = 5_000
+DEFAULT_VALIDATION_FRACTION = 0.1
+SCHEMA = pa.schema(
+    {
+        "text": pa.large_string(),
+        "tokens": pa.list_(pa.string()),
+        "label": pa.list_(pa.string()),
+        "one_label": pa.bool_(),
+        "fields": pa.string(),  # JSON
+        "line": pa.int64(),
+        "stratum": pa.int32(),  # rows with the same label(s) share a number
+    }
+)
+
+
+@dataclass(slots=True)
+class SplitTable:
+    """The examples of one split: rows of a memory-mapped Arrow table."""
+
+    name: Split
+    table: Any
+    rows: np.ndarray
+    """int64, which rows of the table, in order."""
+    file: str | None
+    """Where the rows came from, for messages."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def examples(self) -> Iterator[Example]:
+        """Yield the examples in order, a few thousand in memory at a time."""
+        for start in range(0, len(self.rows), ROWS_A_WRITE):
+            rows = self.rows[start : start + ROWS_A_WRITE]
+            yield from self.table[rows.tolist()]["example"]
+
+    def located(self, error: DataError) -> DataError:
+        """Return a head's error with this split's file."""
+        return error.located(self.file)
+
+
+@dataclass(slots=True)
+class Corpus:
+    """All splits of a recipe's data."""
+
+    splits: dict[Split, SplitTable]
+    digests: dict[str, str] = field(default_factory=dict)
+    """Data file -> sha256."""
+    notes: list[str] = field(default_factory=list)
+    """What was skipped, drawn or changed on the way: nothing happens silently."""
+
+
+def read_corpus(choice: PartChoice, drawing: SplitOptions, seed: int) -> Corpus:
+    """Read every split that a dataset names and draw those that it does not.
+
+    Args:
+        choice: the dataset part and its options.
+        drawing: fractions and limit.
+        seed: decides which rows are drawn.
+
+    Raises:
+        DataError: a file cannot be read, or a drawn split would be empty.
+    """
+    reader: Dataset = choice.build()
+    corpus = Corpus({})
+    for split in reader.splits():
+        corpus.splits[split] = _read_split(reader, choice, split, corpus)
+    _draw_missing(corpus, drawing, seed)
+    if drawing.limit is not None:
+        for number, table in enumerate(corpus.splits.values()):
+            if len(table) > drawing.limit:
+                corpus.notes.append(f"{table.name}: {drawing.limit:,} of {len(table):,} examples, drawn (limit)")
+                table.rows = np.sort(_draw(table, drawing.limit, (seed, 10 + number)))
+    return corpus
+
+
+def cache_folder() -> Path:
+    """Return the folder for parsed data: RNNTEXT_CACHE, else rnntext under the user's cache folder."""
+    given = os.environ.get("RNNTEXT_CACHE")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnntext"
+
+
+def file_digest(path: str | Path) -> str:
+    """Return the sha256 of a file, in hexadecimal."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _read_split(reader: Dataset, choice: PartChoice, split: Split, corpus: Corpus) -> SplitTable:
+    files = reader.files(split)
+    for file in files:
+        if not Path(file).is_file():
+            raise DataError("there is no such file; check the path in [dataset]", file)
+        corpus.digests[file] = file_digest(file)
+    shown = files[0] if len(files) == 1 else None
+    # Paths and the other splits do not change what this file holds.
+    options = {key: value for key, value in choice.options.items() if key not in ("train", "validation", "test")}
+    key = {
+        "digests": [corpus.digests[file] for file in files],
+        "names": [] if files else [split, choice.options.get(split)],
+        "type": choice.name,
+        "options": options,
+        "rnntext": __version__,
+        "schema": str(SCHEMA),
+        "arrow": pa.__version__,
+    }
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
+    path = cache_folder() / "examples" / f"{digest[:32]}.arrow"
+    notes_path = path.with_suffix(".json")
+    # Without local files nothing tells whether the source has changed, so it is read anew.
+    if not (files and path.is_file() and notes_path.is_file()):
+        notes = _write_table(reader, split, shown, path)
+        _replace_text(notes_path, json.dumps(notes))
+    corpus.notes += [f"{split}: {note}" for note in json.loads(notes_path.read_text(encoding="utf-8"))]
+    table = _open_table(path)
+    if not len(table):
+        raise DataError("there are no examples in it", shown or f"{choice.name} ({split})")
+    return SplitTable(split, table, np.arange(len(table)), shown)
+
+
+def _write_table(reader: Dataset, split: Split, shown: str | None, path: Path) -> list[str]:
+    """Stream a split into an Arrow file, whole or not at all; return the reader's notes."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
+    except OSError as error:
+        raise DataError(f"cannot write to the cache ({error}); set RNNTEXT_CACHE to a folder that can be") from None
+    strata: dict[tuple[str, ...], int] = {}
+    mended = 0
+    try:
+        with os.fdopen(handle, "wb") as stream, pa.ipc.new_stream(stream, SCHEMA) as writer:
+            rows: list[dict[str, Any]] = []
+            for example in reader.read(split):
+                row = _as_row(example, strata)
+                try:
+                    row["text"].encode()
+                except UnicodeEncodeError:  # half a surrogate pair, which no UTF-8 file can hold
+                    mended += 1
+                    row["text"] = row["text"].encode("utf-8", "replace").decode()
+                rows.append(row)
+                if len(rows) == ROWS_A_WRITE:
+                    writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
+                    rows.clear()
+            if rows:
+                writer.write_batch(pa.RecordBatch.from_pylist(rows, schema=SCHEMA))
+        os.replace(partial, path)
+    except DataError as error:
+        raise error.located(shown) from None
+    except OSError as error:
+        raise DataError(f"cannot write to the cache ({error}); make room, or set RNNTEXT_CACHE") from None
+    finally:
+        Path(partial).unlink(missing_ok=True)
+    notes = [f"{what}: {count:,}" for what, count in getattr(reader, "notes", {}).items() if count]
+    if mended:
+        notes.append(f"texts with half a surrogate pair, read as a question mark: {mended:,}")
+    return notes
+
+
+def _as_row(example: Example, strata: dict[tuple[str, ...], int]) -> dict[str, Any]:
+    several = isinstance(example.label, tuple)
+    labels = None
+    if example.label is not None:
+        labels = list(example.label) if isinstance(example.label, tuple) else [example.label]
+    stratum = strata.setdefault(tuple(labels or ()), len(strata))
+    return {
+        "text": example.text,
+        "tokens": None if example.tokens is None else list(example.tokens),
+        "label": labels,
+        "one_label": not several,
+        "fields": json.dumps(dict(example.fields)) if example.fields else None,
+        "line": example.line,
+        "stratum": stratum,
+    }
+
+
+def _open_table(path: Path) -> Any:
+    """Return the memory-mapped table; its rows are given as Examples."""
+    import datasets
+
+    table = datasets.Dataset.from_file(str(path))
+
+    def as_examples(columns: dict[str, list[Any]]) -> dict[str, list[Example]]:
+        names = ("text", "tokens", "label", "one_label", "fields", "line")
+        return {"example": [_as_example(*row) for row in zip(*(columns[name] for name in names), strict=True)]}
+
+    return table.with_transform(as_examples)
+
+
+def _as_example(
+    text: str, tokens: list[str] | None, label: list[str] | None, one: bool, fields: str | None, line: int
+) -> Example:
+    return Example(
+        text=text,
+        tokens=None if tokens is None else tuple(tokens),
+        label=None if label is None else label[0] if one else tuple(label),
+        fields=json.loads(fields) if fields else {},
+        line=line,
+    )
+
+
+def _draw_missing(corpus: Corpus, drawing: SplitOptions, seed: int) -> None:
+    """Hold out of the training split what the recipe asks for; validation always."""
+    train = corpus.splits["train"]
+    whole = len(train)
+    wanted: dict[Split, float] = {}
+    if drawing.test_fraction is not None and "test" not in corpus.splits:
+        wanted["test"] = drawing.test_fraction
+    if "validation" not in corpus.splits:
+        wanted["validation"] = drawing.validation_fraction or DEFAULT_VALIDATION_FRACTION
+    for number, (split, fraction) in enumerate(wanted.items()):
+        size = round(fraction * whole)
+        if not 0 < size < len(train):
+            raise DataError(
+                f"{split}_fraction = {fraction} of {whole} examples leaves {size} for {split} and "
+                f"{len(train) - size} to train on; give more data, another fraction or a {split} file",
+                train.file,
+            )
+        rows = np.sort(_draw(train, size, (seed, number)))
+        corpus.splits[split] = SplitTable(split, train.table, rows, train.file)
+        train.rows = np.setdiff1d(train.rows, rows, assume_unique=True)
+        corpus.notes.append(
+            f"{split}: {size:,} of the {whole:,} training examples, drawn by seed, labels in proportion"
+        )
+
+
+def _draw(split: SplitTable, size: int, seed: Sequence[int]) -> np.ndarray:
+    """Return ``size`` rows of a split, each label in proportion: evenly spaced after ordering by label."""
+    random = np.random.default_rng(seed)
+    shuffled = random.permutation(split.rows)
+    strata = split.table.with_format("numpy", columns=["stratum"])["stratum"][:]
+    ordered = shuffled[np.argsort(np.asarray(strata)[shuffled], kind="stable")]
+    places = (np.arange(size) + random.random()) * len(ordered) / size
+    drawn: np.ndarray = ordered[places.astype(np.int64)]
+    return drawn
+
+
+def _replace_text(path: Path, text: str) -> None:
+    partial = path.with_suffix(f".{os.getpid()}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)

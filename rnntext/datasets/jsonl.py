@@ -1,0 +1,145 @@
+"""JSON lines: one object a line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, NoReturn
+
+from rnntext.contracts import Example, FilePath, Split
+from rnntext.datasets.rows import (
+    Columns,
+    column_faults,
+    given_splits,
+    repeated,
+    short_name,
+    skip_blank,
+    source_of,
+    text_lines,
+    to_example,
+)
+from rnntext.errors import DataError
+
+OBJECT = 'one object a line is needed, such as {"text": "...", "label": "..."}'
+
+
+class JsonLinesDataset:
+    """Labelled texts from JSON lines (UTF-8, one object a line; ``.gz`` is unpacked while reading).
+
+    Choose it for your own data: nothing about a text has to be guessed, line breaks, quotes and emoji
+    included. Labels may be strings, numbers (``1`` is read as ``"1"``) or true and false; ``"NA"`` and
+    ``"null"`` are labels like any other, null is not one. A file is read line by line, never held.
+
+    Args:
+        train: the training file.
+        validation: the file that picks the best epoch.
+        test: the file for the final scores.
+        text_field: the key of the text.
+        label_field: the key of the label.
+        multi_label: whether a text has any number of labels, written as a list.
+        group_fields: further keys to report scores by; null is read as an empty string.
+
+    Attributes:
+        notes: what ``read`` passed over without an error, such as
+            ``{"blank lines skipped in reviews.jsonl": 2}``, complete once a split has been read.
+    """
+
+    contract: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        *,
+        train: FilePath,
+        validation: FilePath | None = None,
+        test: FilePath | None = None,
+        text_field: str = "text",
+        label_field: str = "label",
+        multi_label: bool = False,
+        group_fields: Sequence[str] = (),
+    ) -> None:
+        self._paths = given_splits(train, validation, test)
+        self._columns = Columns(text_field, label_field, tuple(group_fields), multi_label)
+        self.notes: dict[str, int] = {}
+
+    @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield (key, reason) for column names that cannot go together."""
+        yield from column_faults(options)
+
+    def splits(self) -> tuple[Split, ...]:
+        """Return the splits that have a file."""
+        return tuple(self._paths)
+
+    def files(self, split: Split) -> tuple[str, ...]:
+        """Return the one file of a split."""
+        return (source_of(self._paths, split),)
+
+    def read(self, split: Split) -> Iterator[Example]:
+        """Return an iterator over the split's examples, in file order.
+
+        Raises:
+            UsageError: the options name no such split.
+            DataError: while iterating: the file or a line of it cannot be used.
+        """
+        return self._examples(source_of(self._paths, split))
+
+    def _examples(self, path: str) -> Iterator[Example]:
+        note = f"blank lines skipped in {short_name(path, self._paths.values())}"
+        number = 0
+        for number, line in skip_blank(text_lines(path), _is_blank, self.notes, note):
+            example = to_example(_parsed(line, path, number), self._columns, path, number)
+            if "\\ud" in line or "\\uD" in line:
+                _refuse_half_characters(example, path)
+            yield example
+        if not number:
+            raise DataError(f"no rows: the file is empty; {OBJECT}", path)
+
+
+def _is_blank(line: str) -> bool:
+    return not line.strip()
+
+
+def _parsed(line: str, path: str, number: int) -> dict[str, Any]:
+    if line.lstrip().startswith("["):  # before parsing: a file that is one array may be one very long line
+        message = f"this is a JSON array; {OBJECT}. A file that is one array is converted by: jq -c '.[]'"
+        raise DataError(message, path, number)
+    try:
+        value = _decoder.decode(line)
+    except json.JSONDecodeError as error:
+        message = f"not valid JSON at column {error.pos + 1}: {error.msg}; {OBJECT}"
+        raise DataError(message, path, number) from None
+    except DataError as error:  # from the hooks below
+        raise DataError(error.message, path, number) from None
+    except RecursionError:
+        raise DataError("this JSON is nested too deeply; keep texts and labels at the top", path, number) from None
+    except ValueError as error:  # an integer of thousands of digits
+        raise DataError(f"a number cannot be read: {error}; write it as a string", path, number) from None
+    if not isinstance(value, dict):
+        raise DataError(f"this is JSON, but not an object; {OBJECT}", path, number)
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        doubled = repeated(key for key, _ in pairs)[0]
+        raise DataError(f"the key {doubled!r} is there twice in one object; keep one")
+    return values
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise DataError(f"{name} is not JSON; write null or a string")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
+
+
+def _refuse_half_characters(example: Example, path: str) -> None:
+    labels = (example.label,) if isinstance(example.label, str) else example.label or ()
+    for part in (example.text, *labels, *example.fields.values()):
+        try:
+            part.encode("utf-8")
+        except UnicodeEncodeError as error:
+            half = f"\\u{ord(part[error.start]):04x}"
+            message = f"{half} is one half of a character without its other half; write the whole character"
+            raise DataError(message, path, example.line) from None

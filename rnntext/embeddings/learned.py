@@ -1,0 +1,56 @@
+"""Embedding ``learned``: a vector for each word of the vocabulary, learnt with the task."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from rnntext.contracts import Batch, Vocabulary
+from rnntext.embeddings.word_dropout import drop_words
+
+
+class LearnedEmbedding(nn.Module):
+    """One trained row a word, started small and uniform.
+
+    Choose it when there are no vectors for the language or the labels have their own vocabulary.
+
+    Args:
+        vocabulary: decides the number of rows.
+        output_dim: width E of a vector.
+        trainable: False keeps the random start: a control that shows what learning the rows buys.
+        initial_range: rows start uniform in -initial_range to initial_range; a small start (0.1) was worth
+            four points over a normal one on SST-2.
+        dropout: share of each vector's numbers dropped in training.
+        word_dropout: chance that a token is read as ``<unk>`` in training.
+    """
+
+    contract = 1
+
+    def __init__(
+        self,
+        *,
+        vocabulary: Vocabulary,
+        output_dim: Annotated[int, Field(ge=1)] = 100,
+        trainable: bool = True,
+        initial_range: Annotated[float, Field(gt=0)] = 0.1,
+        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        word_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+    ) -> None:
+        super().__init__()
+        self.output_dim = output_dim
+        self.word_dropout = word_dropout
+        self.weight = nn.Parameter(torch.empty(len(vocabulary), output_dim), requires_grad=trainable)
+        self.dropout = nn.Dropout(dropout)
+        nn.init.uniform_(self.weight, -initial_range, initial_range)
+        with torch.no_grad():
+            self.weight[0].zero_()
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Return float [B, T, E]: the row of each token, zero at padding."""
+        token_ids = drop_words(batch.token_ids, self.word_dropout, self.training)
+        embedded = nn.functional.embedding(token_ids, self.weight, padding_idx=0)  # [B, T, E]
+        dropped: Tensor = self.dropout(embedded)
+        return dropped

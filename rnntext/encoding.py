@@ -1,0 +1,202 @@
+"""Texts to numbers, once: each distinct token becomes a type, each text a run of type ids, kept flat on disk.
+
+Tokenizing comes before the vocabulary is known, so ids of *types* (distinct raw tokens, numbered as they appear)
+are stored; the vocabulary then sees each type once, and one look-up table turns type ids into token ids. Raw
+tokens stay at hand for whatever reads characters.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from rnntext.contracts import Example, Head, Tokenizer, Vocabulary
+
+EMPTY = ""
+"""Stands for a text without tokens, which is read as one ``<unk>``."""
+VALUES_A_WRITE = 1 << 18
+
+
+class TypeTable:
+    """Distinct raw tokens, numbered in order of appearance; 0 is ``EMPTY``."""
+
+    def __init__(self) -> None:
+        self.types: list[str] = [EMPTY]
+        self._ids: dict[str, int] = {EMPTY: 0}
+
+    def encode(self, tokens: Iterable[str]) -> list[int]:
+        """Return the type id of each token, numbering new ones."""
+        ids = self._ids
+        encoded = []
+        for token in tokens:
+            number = ids.get(token)
+            if number is None:
+                number = ids[token] = len(self.types)
+                self.types.append(token)
+            encoded.append(number)
+        return encoded
+
+    def token_ids(self, vocabulary: Vocabulary) -> np.ndarray:
+        """Return int64 [types]: the vocabulary id of each type."""
+        ids = np.asarray(vocabulary.encode(self.types), dtype=np.int64)
+        ids[0] = 1  # EMPTY is <unk>, whatever the vocabulary holds
+        return ids
+
+
+@dataclass(slots=True)
+class Ragged:
+    """Rows of unequal length, end to end."""
+
+    values: np.ndarray
+    ends: np.ndarray
+    """int64 [N + 1], 0 first; row n is values[ends[n]:ends[n + 1]]."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64 [N]."""
+        return np.diff(self.ends)
+
+    def __len__(self) -> int:
+        return len(self.ends) - 1
+
+    def row(self, number: int) -> np.ndarray:
+        """Return one row."""
+        return self.values[self.ends[number] : self.ends[number + 1]]
+
+    def padded(self, rows: np.ndarray, filler: int) -> np.ndarray:
+        """Return int64 [len(rows), longest], ``filler`` after the last value of each row."""
+        starts, lengths = self.ends[rows], self.ends[rows + 1] - self.ends[rows]
+        steps = np.arange(int(lengths.max(initial=0)))
+        inside = steps[None, :] < lengths[:, None]
+        padded = np.full(inside.shape, filler, dtype=np.int64)
+        padded[inside] = self.values[(starts[:, None] + steps[None, :])[inside]]
+        return padded
+
+
+@dataclass(slots=True)
+class EncodedSplit:
+    """One split as arrays."""
+
+    name: str
+    types: Ragged
+    """Type ids of each text's tokens, at least one a text."""
+    targets: Ragged | None
+    """What the head made of each text's label; None for texts without."""
+    groups: dict[str, tuple[list[str], np.ndarray]] = field(default_factory=dict)
+    """Group field -> (its values, int32 [N] which one each text has)."""
+    texts_cut: int = 0
+    texts_without_tokens: int = 0
+
+    def __len__(self) -> int:
+        return len(self.types)
+
+
+class RaggedWriter:
+    """Collects rows in a file, so that no corpus has to fit in memory.
+
+    Args:
+        folder: where the values live until the program ends; None keeps them in memory (prediction).
+        dtype: array type code of the values: ``i`` or ``q``.
+    """
+
+    def __init__(self, folder: Path | None, dtype: str = "i") -> None:
+        # Open until the last array over it is gone, so no `with` can hold it.
+        self._stream: IO[bytes] | None = None if folder is None else tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
+        self._values = array(dtype)
+        self._ends = array("q", [0])
+        self._total = 0
+
+    def append(self, row: Sequence[int]) -> None:
+        """Add one row."""
+        self._values.extend(row)
+        self._total += len(row)
+        self._ends.append(self._total)
+        if self._stream is not None and len(self._values) >= VALUES_A_WRITE:
+            self._values.tofile(self._stream)
+            del self._values[:]
+
+    def finish(self) -> Ragged:
+        """Return all rows; the file is memory-mapped and vanishes with the arrays."""
+        dtype = np.dtype(self._values.typecode)
+        ends = np.frombuffer(self._ends, dtype=np.int64)
+        if self._stream is None or self._total == 0:
+            return Ragged(np.frombuffer(self._values, dtype=dtype), ends)
+        self._values.tofile(self._stream)
+        self._stream.flush()
+        return Ragged(np.memmap(self._stream, dtype=dtype, mode="r", shape=(self._total,)), ends)
+
+
+def encode_examples(
+    examples: Iterable[Example],
+    tokenizer: Tokenizer,
+    table: TypeTable,
+    max_tokens: int | None,
+    task: tuple[type[Head], Mapping[str, Any]] | None = None,
+    group_fields: Sequence[str] = (),
+    name: str = "texts",
+    folder: Path | None = None,
+) -> EncodedSplit:
+    """Tokenize examples and encode their targets, row by row.
+
+    Args:
+        examples: read once, in order.
+        tokenizer: cuts those that bring no tokens of their own.
+        table: numbers the distinct tokens; it grows.
+        max_tokens: a longer text is cut, and counted; None never cuts.
+        task: the head's class and the labels that it learnt; None leaves targets out.
+        group_fields: columns to keep, for scores by group.
+        name: of the split.
+        folder: where the arrays live; None keeps them in memory.
+
+    Raises:
+        DataError: a label does not fit; ``line`` names the row.
+    """
+    types, targets = RaggedWriter(folder), RaggedWriter(folder)
+    groups: dict[str, tuple[dict[str, int], array[int]]] = {
+        field_name: ({}, array("i")) for field_name in group_fields
+    }
+    cut = empty = 0
+    for example in examples:
+        tokens: Sequence[str] = tokenizer.tokens(example.text) if example.tokens is None else example.tokens
+        if max_tokens is not None and len(tokens) > max_tokens:
+            tokens = tokens[:max_tokens]
+            cut += 1
+        empty += not tokens
+        types.append(table.encode(tokens or [EMPTY]))
+        if task is not None:
+            head, labels = task
+            targets.append(head.encode_targets(example, labels, max(1, len(tokens))))
+        for field_name, (numbers, column) in groups.items():
+            column.append(numbers.setdefault(example.fields.get(field_name, ""), len(numbers)))
+    return EncodedSplit(
+        name,
+        types.finish(),
+        None if task is None else targets.finish(),
+        {key: (list(numbers), np.frombuffer(column, dtype=np.int32)) for key, (numbers, column) in groups.items()},
+        cut,
+        empty,
+    )
+
+
+def type_counts(split: EncodedSplit, table: TypeTable) -> dict[str, int]:
+    """Return each raw token of a split with its number of occurrences; ``EMPTY`` left out."""
+    counts = np.zeros(len(table.types), dtype=np.int64)
+    values = split.types.values
+    for start in range(0, len(values), VALUES_A_WRITE):
+        counts += np.bincount(values[start : start + VALUES_A_WRITE], minlength=len(counts))
+    return {table.types[number]: int(counts[number]) for number in np.flatnonzero(counts) if number}
+
+
+def unknown_rate(split: EncodedSplit, token_ids: np.ndarray) -> float:
+    """Return the share of a split's tokens that the vocabulary does not know."""
+    values = split.types.values
+    unknown = 0
+    for start in range(0, len(values), VALUES_A_WRITE):
+        unknown += int((token_ids[values[start : start + VALUES_A_WRITE]] == 1).sum())
+    return unknown / len(values)

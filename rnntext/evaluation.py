@@ -1,0 +1,111 @@
+"""Scores of a model on labelled texts: all together, and by group. Nothing is kept but counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from rnntext.batching import Collator, evaluation_batches
+from rnntext.contracts import Batch, HeadOutput
+from rnntext.encoding import EncodedSplit
+from rnntext.errors import DataError
+from rnntext.metrics import Scores
+from rnntext.model import TextModel
+from rnntext.tables import BatchingOptions
+
+GroupScores = dict[str, dict[str, dict[str, float]]]
+"""Group field -> value of the field -> metric -> value; ``texts`` is their number."""
+
+
+@dataclass(slots=True)
+class GroupedScores:
+    """Counts scores of all texts, and of those that share a value of a group field.
+
+    Args:
+        make_scores: gives a fresh counter of the head's metrics.
+    """
+
+    make_scores: Callable[[], Scores]
+    total: Scores = field(init=False)
+    texts: int = 0
+    loss_sum: float = 0.0
+    _groups: dict[str, dict[str, tuple[Scores, int]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.total = self.make_scores()
+
+    def update(self, answers: np.ndarray, targets: np.ndarray, groups: Mapping[str, Sequence[str]]) -> None:
+        """Count some texts: answers and targets by row, and each text's value of every group field."""
+        self.total.update(answers, targets)
+        self.texts += len(answers)
+        for name, column in groups.items():
+            values = np.asarray(column, dtype=object)
+            counters = self._groups.setdefault(name, {})
+            for value in sorted(set(column)):
+                counter, count = counters.get(value) or (self.make_scores(), 0)
+                chosen = np.flatnonzero(values == value)
+                counter.update(answers[chosen], targets[chosen])
+                counters[value] = (counter, count + len(chosen))
+
+    def scores(self) -> dict[str, float]:
+        """Return metric -> value over all texts; ``loss`` too where there was one."""
+        loss = {} if math.isnan(self.loss_sum) else {"loss": self.loss_sum / max(1, self.texts)}
+        return {**self.total.compute(), **loss}
+
+    def groups(self) -> GroupScores:
+        """Return the scores of each group."""
+        return {
+            name: {
+                value: {"texts": count, **counter.compute()} for value, (counter, count) in sorted(counters.items())
+            }
+            for name, counters in self._groups.items()
+        }
+
+
+def evaluate(
+    model: TextModel, texts: Collator, batching: BatchingOptions, into: GroupedScores | None = None
+) -> GroupedScores:
+    """Score a model on labelled texts.
+
+    Args:
+        model: put into evaluation mode.
+        texts: a split with targets.
+        batching: size of a batch; texts of like length share one.
+        into: counts to add to, with groups; without, groups are not counted.
+    """
+    model.eval()
+    head = model.head
+    counts = into or GroupedScores(head.scores)
+    with torch.inference_mode():
+        for batch in texts.batches(evaluation_batches(texts.split.types.lengths, batching)):
+            output: HeadOutput = model(batch)
+            groups = {} if into is None else groups_of(texts.split, rows_of(batch))
+            counts.update(head.answers(output), targets_of(batch), groups)
+            counts.loss_sum += math.nan if output.loss is None else float(output.loss) * len(batch.lengths)
+    return counts
+
+
+def groups_of(split: EncodedSplit, rows: np.ndarray) -> dict[str, list[str]]:
+    """Return, for each group field, the value that each of these rows has."""
+    return {name: [values[code] for code in codes[rows]] for name, (values, codes) in split.groups.items()}
+
+
+def rows_of(batch: Batch) -> np.ndarray:
+    """Return which examples of its split a batch holds."""
+    return np.arange(len(batch.lengths)) if batch.rows is None else batch.rows
+
+
+def targets_of(batch: Batch) -> np.ndarray:
+    """Return int64 [B, S] targets on the CPU.
+
+    Raises:
+        DataError: the texts have no labels.
+    """
+    if batch.targets is None:
+        raise DataError("these texts have no labels to score against")
+    targets: np.ndarray = batch.targets.cpu().numpy()
+    return targets

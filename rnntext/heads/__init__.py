@@ -1,0 +1,1 @@
+"""Heads: what is to be learnt from encoded texts. A head owns its targets, loss, metrics and answers."""

@@ -1,0 +1,49 @@
+"""From the states of all tokens to one vector a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from rnntext.contracts import Encoded
+
+Pooling = Literal["final", "max", "mean", "attention"]
+
+
+class Pool(nn.Module):
+    """One or several ways to sum a text up, joined end to end.
+
+    Args:
+        names: ``final`` (the encoder's last states), ``max`` and ``mean`` (over the text's tokens), ``attention``
+            (a mean whose weights are learnt).
+        input_dim: width D of a state.
+
+    Source:
+        Attention: Yang et al. (2016), Hierarchical attention networks, section 2.2, with the context vector
+        and its layer.
+    """
+
+    def __init__(self, names: Sequence[Pooling], input_dim: int) -> None:
+        super().__init__()
+        self.names = tuple(names)
+        self.output_dim = input_dim * len(self.names)
+        if "attention" in self.names:
+            self.attention = nn.Sequential(nn.Linear(input_dim, input_dim), nn.Tanh(), nn.Linear(input_dim, 1))
+
+    def forward(self, encoded: Encoded, mask: Tensor) -> Tensor:
+        """Return float [B, D x number of pools]; padding (False in bool [B, T]) counts for nothing."""
+        return torch.cat([self._one(name, encoded, mask) for name in self.names], dim=-1)
+
+    def _one(self, name: Pooling, encoded: Encoded, mask: Tensor) -> Tensor:
+        states, outside = encoded.states, ~mask[..., None]
+        if name == "final":
+            return encoded.final
+        if name == "max":
+            return states.masked_fill(outside, -torch.inf).amax(dim=1)
+        if name == "mean":
+            return states.masked_fill(outside, 0).sum(dim=1) / mask.sum(dim=1, keepdim=True)
+        weights: Tensor = self.attention(states).masked_fill(outside, -torch.inf).softmax(dim=1)  # [B, T, 1]
+        return (weights * states).sum(dim=1)

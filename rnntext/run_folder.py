@@ -1,0 +1,164 @@
+"""Everything that a run leaves on disk: written whole or not at all, never as a pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from rnntext.errors import RunFolderError, UsageError
+
+RECIPE = "recipe.toml"
+WEIGHTS = "model.safetensors"
+VOCABULARY = "vocabulary.json"
+LABELS = "labels.json"
+METRICS = "metrics.json"
+HISTORY = "history.jsonl"
+ENVIRONMENT = "environment.json"
+SELFTEST = "selftest.json"
+CHECKPOINTS = "checkpoints"
+
+
+class RunFolder:
+    """One run's folder.
+
+    Args:
+        path: where it is.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @staticmethod
+    def claim(path: str | Path | None, name: str, force: bool) -> RunFolder:
+        """Make the folder of a new run, empty.
+
+        Args:
+            path: where; ``runs/<name>-<number>``, the next free number, if None.
+            name: the recipe's name.
+            force: replace a run that is there already; nothing but a run is ever replaced.
+
+        Raises:
+            UsageError: the folder exists and may not be replaced, or cannot be made.
+        """
+        try:
+            if path is None:
+                return RunFolder(_next_free(Path("runs"), name))
+            RunFolder.check_free(path, force)
+            folder = RunFolder(path)
+            if force and folder.path.exists():
+                shutil.rmtree(folder.path)
+            folder.path.mkdir(parents=True, exist_ok=True)
+            return folder
+        except OSError as error:
+            raise UsageError(f"cannot make the run folder {error.filename}: {error.strerror}") from None
+
+    @staticmethod
+    def check_free(path: str | Path, force: bool) -> None:
+        """Raise UsageError if a new run may not be written there."""
+        folder = Path(path)
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is a file; give --out a folder")
+        if not folder.is_dir() or not any(folder.iterdir()):
+            return
+        if not (folder / RECIPE).is_file():
+            raise UsageError(f"{folder} holds other files than a run's; give --out another folder")
+        if not force:
+            raise UsageError(f"{folder} holds a run already; give --out another folder, or --force to replace it")
+
+    def file(self, name: str) -> Path:
+        """Return the path of one of the run's files."""
+        return self.path / name
+
+    def write_text(self, name: str, text: str) -> None:
+        """Write a file whole or not at all."""
+        self._write(name, text.encode("utf-8"))
+
+    def write_json(self, name: str, values: Any) -> None:
+        """Write JSON, readable by people, whole or not at all."""
+        self.write_text(name, json.dumps(values, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+    def append_history(self, record: Mapping[str, Any]) -> None:
+        """Add an epoch's line."""
+        with open(self.file(HISTORY), "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(record) + "\n")
+
+    def save_weights(self, tensors: Mapping[str, Tensor]) -> None:
+        """Write the weights; equal weights give equal bytes."""
+        from safetensors.torch import save
+
+        ordered = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+        self._write(WEIGHTS, save(ordered))
+
+    def read_json(self, name: str) -> Any:
+        """Return what a JSON file holds.
+
+        Raises:
+            RunFolderError: it is missing or broken.
+        """
+        try:
+            return json.loads(self.file(name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RunFolderError(self._missing(name)) from None
+        except (OSError, ValueError) as error:
+            raise RunFolderError(f"{self.file(name)} cannot be read ({error}); train the run anew") from None
+
+    def read_weights(self) -> dict[str, Tensor]:
+        """Return the weights, on the CPU.
+
+        Raises:
+            RunFolderError: they are missing or broken.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        try:
+            weights: dict[str, Tensor] = load(self.file(WEIGHTS).read_bytes())
+        except FileNotFoundError:
+            raise RunFolderError(self._missing(WEIGHTS)) from None
+        except (OSError, SafetensorError) as error:
+            raise RunFolderError(
+                f"{self.file(WEIGHTS)} is broken ({error}); copy the run again or train it"
+            ) from None
+        return weights
+
+    def megabytes(self) -> float:
+        """Return the size of what prediction needs, in 10^6 bytes."""
+        names = (WEIGHTS, VOCABULARY, LABELS)
+        return sum(self.file(name).stat().st_size for name in names if self.file(name).is_file()) / 1e6
+
+    def _missing(self, name: str) -> str:
+        if not self.path.is_dir():
+            return f"there is no run folder {self.path}; `rnntext run RECIPE` makes one and prints its path last"
+        if not self.file(RECIPE).is_file():
+            return f"{self.path} is no run folder: it has no {RECIPE}"
+        return f"{self.path} has no {name}: the run was not finished, or was copied in part"
+
+    def _write(self, name: str, content: bytes) -> None:
+        partial = self.file(f".{name}.partial")
+        try:
+            with open(partial, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(partial, self.file(name))
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            raise RunFolderError(f"cannot write {self.file(name)}: {error.strerror}") from None
+
+
+def _next_free(parent: Path, name: str) -> Path:
+    parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        try:
+            (parent / f"{name}-{number}").mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return parent / f"{name}-{number}"

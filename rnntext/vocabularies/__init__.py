@@ -1,0 +1,1 @@
+"""Vocabularies: each maps tokens to ids, and owns lower-casing and Unicode normalisation."""
