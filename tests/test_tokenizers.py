@@ -31,7 +31,9 @@ def build(name, options=()):
     return registry.get("tokenizers", name)(**dict(options))
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: "-".join([kind[0], *(str(value) for _, value in kind[1])]))
+@pytest.fixture(
+    scope="module", params=KINDS, ids=lambda kind: "-".join([kind[0], *(str(value) for _, value in kind[1])])
+)
 def tokenizer(request):
     return build(*request.param)
 
@@ -341,4 +343,6 @@ class TestPieces:
         assert all(0 < end - start <= size for start, end in spans)
 
     def test_cut_between_words_where_possible(self):
-        assert [slice(*span) for span in pieces("one two 3. four", 10)] == [slice(0, 4), slice(4, 11), slice(11, 15)]
+        assert list(pieces("in 4 5 bb cc", 11)) == [(0, 10), (10, 12)], "not the nearer place after 5"
+        assert list(pieces("12 34 56 78", 7)) == [(0, 6), (6, 11)], "at white space"
+        assert list(pieces("x" * 9, 4)) == [(0, 4), (4, 8), (8, 9)], "anywhere"

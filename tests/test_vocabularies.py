@@ -97,7 +97,7 @@ class TestFrequency:
 
     @given(counts=st.dictionaries(ANY_TOKEN, st.integers(1, 3)), lowercase=st.booleans())
     def test_round_trip(self, counts, lowercase):
-        vocabulary = fitted(counts, lowercase=lowercase) if counts.keys() - {"\ud83d"} else fitted({})
+        vocabulary = fitted({"a": 1, **counts}, lowercase=lowercase)
         other = FrequencyVocabulary(lowercase=lowercase)
         other.from_json(json.loads(json.dumps(vocabulary.to_json())))
         assert tokens_of(other) == tokens_of(vocabulary)
@@ -132,7 +132,7 @@ class TestWordList:
         assert vocabulary.encode(["BAD", "other", "<pad>"]) == [3, 1, 1]
 
     def test_only_a_line_feed_ends_a_line(self, read):
-        assert tokens_of(read("a\u2028b\n\x85c\x1d!\n".replace("\x85c", "c").encode()))[2:] == ["a\u2028b", "c\x1d!"]
+        assert tokens_of(read("a\u2028b\nc\x1d!\n".encode()))[2:] == ["a\u2028b", "c\x1d!"]
 
     def test_a_trained_vocabulary_needs_no_file(self, read):
         stored = json.loads(json.dumps(read("né\nEi\n".encode()).to_json()))

@@ -23,16 +23,16 @@ _ALTERED = {
     "tweet": re.compile(r"&[^&;\s]+;|([\W_])\1{3}|[\x1c-\x1f]"),
 }
 # What TweetTokenizer alters: HTML entities, and marks repeated more than three times.
-_TWEET_EDITS = re.compile(r"(?P<entity>&[^&;\s]+;)|(?P<run>(?P<mark>[^\w\s]|_)(?P=mark){3,})")
+_TWEET_EDITS = re.compile(r"(?P<entity>&[^&;\s]+;)|(?P<mark>[^\w\s]|_)(?P=mark){3,}")
 _BLANK_ENTITY = "\ufffc"  # stands for an entity that means a blank: a mark that joins no word
 
 
 class NltkTokenizer:
     """Tokens as one of NLTK's tokenizers cuts them; nothing is downloaded.
 
-    Choose it to follow work that used NLTK. Unlike there, a token is always a slice of the text: quotation
-    marks are not rewritten, entities such as ``&amp;`` stay one token as they are, and of a mark repeated ten
-    times none is dropped. ``treebank`` and ``toktok`` expect one sentence a text: a full stop that does not end
+    Choose it to follow work that used NLTK. Unlike there, a token is always a slice of the text: ``treebank``
+    rewrites no quotation mark, and ``tweet`` keeps an entity such as ``&amp;`` as one token and drops none of
+    ten exclamation marks. ``treebank`` and ``toktok`` expect one sentence a text: a full stop that does not end
     the text stays on its word. A text above 2,000 characters is cut in pieces, between words where possible.
 
     Args:

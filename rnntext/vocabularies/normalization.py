@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Literal
 
 from rnntext.errors import DataError
@@ -20,16 +21,15 @@ def normalizer(lowercase: bool, unicode_form: UnicodeForm) -> Callable[[str], st
     """Return the function from a raw token to the form under which it is looked up; twice is as once."""
     if unicode_form == "none":
         return str.lower if lowercase else str
-    form: Literal["NFC", "NFKC"] = unicode_form
+    return partial(_normalize, lowercase=lowercase, form=unicode_form)
 
-    def normalize(token: str) -> str:
-        if token.isascii():  # already normal, and by far the most frequent case
-            return token.lower() if lowercase else token
-        token = unicodedata.normalize(form, token)
-        # Lower-casing can take a token out of its normal form: a capital without a small letter of its own.
-        return unicodedata.normalize(form, token.lower()) if lowercase else token
 
-    return normalize
+def _normalize(token: str, lowercase: bool, form: Literal["NFC", "NFKC"]) -> str:
+    if token.isascii():  # already normal, and by far the most frequent case
+        return token.lower() if lowercase else token
+    token = unicodedata.normalize(form, token)
+    # Lower-casing can take a token out of its normal form: where only the small letter has an accented one.
+    return unicodedata.normalize(form, token.lower()) if lowercase else token
 
 
 def ids_by_token(tokens: list[str]) -> dict[str, int]:
