@@ -79,7 +79,7 @@ class TfidfBaseline:
         self.multi_label = multi_label
         self.scores = scores
         self.vectorizer: Any = None
-        self.model: Any = None
+        self.models: list[Any] = []
         self.strength = 0.0
 
     def fit(self, train: LabelledTokens, validation: LabelledTokens) -> None:
@@ -91,52 +91,59 @@ class TfidfBaseline:
         )
         features = self.vectorizer.fit_transform(train.tokens())
         validation_features = self.vectorizer.transform(validation.tokens())
-        wanted = _indicators(train.targets, self.num_labels) if self.multi_label else train.targets[:, 0]
         best = -np.inf
         for strength in STRENGTHS:
-            model = self._fitted(features, wanted, strength)
+            models = self._fitted(features, train.targets, strength)
             scores = self.scores()
-            scores.update(self._probabilities(model, validation_features), validation.targets)
+            scores.update(self._probabilities(models, validation_features), validation.targets)
             value = next(iter(scores.compute().values()), 0.0)
             if value > best:
-                best, self.model, self.strength = value, model, strength
+                best, self.models, self.strength = value, models, strength
 
-    def _fitted(self, features: Any, wanted: np.ndarray, strength: float) -> Any:
-        from sklearn.exceptions import ConvergenceWarning
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.multiclass import OneVsRestClassifier
+    def _fitted(self, features: Any, targets: np.ndarray, strength: float) -> list[Any]:
+        """Return one regression for all labels; a yes-or-no one each, where a text may have several."""
+        if not self.multi_label:
+            return [_regression(features, targets[:, 0], strength)]
+        return [_regression(features, wanted, strength) for wanted in _indicators(targets, self.num_labels).T]
 
-        model: Any = LogisticRegression(C=strength, max_iter=1000)
-        with warnings.catch_warnings():
-            # A thousand steps leave nothing that a score would show.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            # A label that every text has, or none: scikit-learn answers it with a constant, and says so.
-            warnings.filterwarnings("ignore", "Label .* is present in all training examples")
-            return (OneVsRestClassifier(model) if self.multi_label else model).fit(features, wanted)
-
-    def _probabilities(self, model: Any, features: Any) -> np.ndarray:
-        probabilities: np.ndarray = model.predict_proba(features)
-        if self.multi_label or probabilities.shape[1] == self.num_labels:
-            return probabilities
-        whole = np.zeros((len(probabilities), self.num_labels))  # rows left out by max_rows may hide a label
-        whole[:, model.classes_] = probabilities
+    def _probabilities(self, models: list[Any], features: Any) -> np.ndarray:
+        whole = np.zeros((features.shape[0], self.num_labels))  # a label that train lacks (max_rows) stays at 0
+        for label, model in enumerate(models):
+            probabilities = model.predict_proba(features)
+            if self.multi_label:
+                whole[:, label] = probabilities @ model.classes_  # classes False, True: the probability of True
+            else:
+                whole[:, model.classes_] = probabilities
         return whole
 
     def answers(self, tokens: Iterable[list[str]]) -> np.ndarray:
         """Return the probability of each label, float [N, L]."""
-        return self._probabilities(self.model, self.vectorizer.transform(tokens))
+        return self._probabilities(self.models, self.vectorizer.transform(tokens))
 
     def megabytes(self) -> float:
         """Return the size of weights, document frequencies and n-grams."""
-        models = self.model.estimators_ if self.multi_label else [self.model]
-        weights = sum(model.coef_.nbytes for model in models if hasattr(model, "coef_"))
+        weights = sum(model.coef_.nbytes for model in self.models if hasattr(model, "coef_"))
         terms = sum(len(term.encode("utf-8", "surrogatepass")) for term in self.vectorizer.vocabulary_)
         return float(weights + self.vectorizer.idf_.nbytes + terms) / 1e6
 
 
 def unigrams_and_bigrams(tokens: Sequence[str]) -> list[str]:
-    """Return the tokens and each pair of neighbours, joined by a blank."""
-    return [*tokens, *(f"{left} {right}" for left, right in itertools.pairwise(tokens))]
+    """Return the tokens and each pair of neighbours, joined by a blank; one empty term for a text without tokens."""
+    return [*tokens, *(f"{left} {right}" for left, right in itertools.pairwise(tokens))] or [""]
+
+
+def _regression(features: Any, wanted: np.ndarray, strength: float) -> Any:
+    """Return a fitted logistic regression; a constant where all texts have the same answer."""
+    from sklearn.dummy import DummyClassifier
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    if (wanted == wanted[0]).all():
+        return DummyClassifier(strategy="prior").fit(features, wanted)
+    with warnings.catch_warnings():
+        # A thousand steps leave nothing that a score would show.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return LogisticRegression(C=strength, max_iter=1000).fit(features, wanted)
 
 
 def _indicators(targets: np.ndarray, num_labels: int) -> np.ndarray:

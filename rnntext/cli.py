@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnntext import __version__, registry
 from rnntext.contracts import KINDS
-from rnntext.errors import RnntextError
+from rnntext.errors import RnntextError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,11 +50,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print("interrupted; nothing was kept", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader has seen enough (`| head`): no fault. Standard output must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has seen enough (`| head`): no fault
+        _give_up_output()
         return 0
+    except OSError as error:  # a full disk, a folder that may not be written to
+        if given.debug:
+            raise
+        _give_up_output()
+        print(f"rnntext: {error}", file=sys.stderr)
+        return 1
     return status
+
+
+def _give_up_output() -> None:
+    """Write what is still to be written, or see to it that standard output does not fail again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -248,7 +261,8 @@ def _list(given: argparse.Namespace) -> None:
     for entry in entries:
         part = registry.get(given.kind, entry.name)
         print(f"{entry.name}  ({entry.distribution} {entry.version})")
-        print(f"  {(part.__doc__ or '').strip().splitlines()[0]}")
+        if part.__doc__:
+            print(f"  {part.__doc__.strip().splitlines()[0]}")
         for option in options_of(part, given.kind).values():
             default = "required" if option.required else f"default {_toml(option.default)}"
             print(f"    {option.name}: {type_text(option)}; {default}")
@@ -261,12 +275,15 @@ def _predict(given: argparse.Namespace) -> int:
     from rnntext.answering import answer_lines, text_lines_of
     from rnntext.prediction import load
 
+    if given.text is not None and given.file != "-":
+        raise UsageError(f"give --text or a file, not both: {given.file}")
     model = load(given.run)
-    if given.text is None and given.file == "-" and sys.stdin.isatty():
+    at_terminal = given.text is None and given.file == "-" and sys.stdin.isatty()
+    if at_terminal:
         print("texts from the terminal, one a line; Ctrl-D ends", file=sys.stderr)
     failed = 0
     with text_lines_of(given.file, given.text) as lines:
-        for answer in answer_lines(model, lines, given.top_k, at_once=sys.stdin.isatty()):
+        for answer in answer_lines(model, lines, given.top_k, at_once=at_terminal):
             failed += "error" in answer and "line" in answer
             print(_json_line(answer))
     counts = model.counts

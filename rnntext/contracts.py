@@ -16,6 +16,8 @@ What every part promises, besides the methods of its kind:
   its annotation is the schema: ``Annotated[float, Field(ge=0, lt=1)]``, ``Literal["a", "b"]``, ``FilePath``.
 - It may define ``check_options(cls, options)``, a class method that yields ``(key, reason)`` for each
   combination of options that cannot work. It sees every option, defaults filled in, before data are read.
+- An embedding may define ``begin()``, called once before training and never when a model is loaded, to fill its
+  weights from elsewhere; and ``covers(types)``, bool [types], which raw tokens it has a vector for.
 - It may define ``refused_options``: a mapping of option names that people try to the reason against them.
 
 This module imports no torch, so that reading metadata stays quick.

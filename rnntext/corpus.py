@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from rnntext import __version__
+from rnntext import __version__, registry
+from rnntext.caching import cache_error, cache_folder, file_digest
 from rnntext.contracts import Dataset, Example, Split
 from rnntext.errors import DataError
 from rnntext.recipe import PartChoice
@@ -99,20 +100,6 @@ def read_corpus(choice: PartChoice, drawing: SplitOptions, seed: int) -> Corpus:
     return corpus
 
 
-def cache_folder() -> Path:
-    """Return the folder for parsed data: RNNTEXT_CACHE, else rnntext under the user's cache folder."""
-    given = os.environ.get("RNNTEXT_CACHE")
-    if given:
-        return Path(given)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rnntext"
-
-
-def file_digest(path: str | Path) -> str:
-    """Return the sha256 of a file, in hexadecimal."""
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _read_split(reader: Dataset, choice: PartChoice, split: Split, corpus: Corpus) -> SplitTable:
     files = reader.files(split)
     for file in files:
@@ -120,11 +107,13 @@ def _read_split(reader: Dataset, choice: PartChoice, split: Split, corpus: Corpu
             raise DataError("there is no such file; check the path in [dataset]", file)
         corpus.digests[file] = file_digest(file)
     shown = files[0] if len(files) == 1 else None
-    # Paths and the other splits do not change what this file holds.
+    # Folders and the other splits do not change what a file holds. Its name may (.tsv), and notes tell it.
     options = {key: value for key, value in choice.options.items() if key not in ("train", "validation", "test")}
+    source = choice.options.get(split)
     key = {
         "digests": [corpus.digests[file] for file in files],
-        "names": [] if files else [split, choice.options.get(split)],
+        "names": [Path(file).name for file in files],
+        "source": None if files == (source,) else [split, source],  # such as a split of a folder
         "type": choice.name,
         "options": options,
         "rnntext": __version__,
@@ -134,10 +123,17 @@ def _read_split(reader: Dataset, choice: PartChoice, split: Split, corpus: Corpu
     digest = hashlib.sha256(json.dumps(key, sort_keys=True, default=str).encode()).hexdigest()
     path = cache_folder() / "examples" / f"{digest[:32]}.arrow"
     notes_path = path.with_suffix(".json")
-    # Without local files nothing tells whether the source has changed, so it is read anew.
-    if not (files and path.is_file() and notes_path.is_file()):
+    # Nothing tells whether a source without local files has changed, nor the code of a class that was
+    # registered in this process: these are read anew.
+    lasting = bool(files) and not any(
+        entry.name == choice.name and entry.distribution == registry.SESSION for entry in registry.entries("datasets")
+    )
+    if not (lasting and path.is_file() and notes_path.is_file()):
         notes = _write_table(reader, split, shown, path)
-        _replace_text(notes_path, json.dumps(notes))
+        try:
+            _replace_text(notes_path, json.dumps(notes))
+        except OSError as error:
+            raise cache_error(error) from None
     corpus.notes += [f"{split}: {note}" for note in json.loads(notes_path.read_text(encoding="utf-8"))]
     table = _open_table(path)
     if not len(table):
@@ -151,7 +147,7 @@ def _write_table(reader: Dataset, split: Split, shown: str | None, path: Path) -
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
     except OSError as error:
-        raise DataError(f"cannot write to the cache ({error}); set RNNTEXT_CACHE to a folder that can be") from None
+        raise cache_error(error) from None
     strata: dict[tuple[str, ...], int] = {}
     mended = 0
     try:
@@ -174,7 +170,7 @@ def _write_table(reader: Dataset, split: Split, shown: str | None, path: Path) -
     except DataError as error:
         raise error.located(shown) from None
     except OSError as error:
-        raise DataError(f"cannot write to the cache ({error}); make room, or set RNNTEXT_CACHE") from None
+        raise cache_error(error) from None
     finally:
         Path(partial).unlink(missing_ok=True)
     notes = [f"{what}: {count:,}" for what, count in getattr(reader, "notes", {}).items() if count]
@@ -242,7 +238,14 @@ def _draw_missing(corpus: Corpus, drawing: SplitOptions, seed: int) -> None:
                 f"{len(train) - size} to train on; give more data, another fraction or a {split} file",
                 train.file,
             )
-        rows = np.sort(_draw(train, size, (seed, number)))
+        rows = np.sort(_leave_each_label(train, _draw(train, size, (seed, number))))
+        size = len(rows)
+        if not size:
+            raise DataError(
+                f"no {split} split can be drawn: each of the {whole} examples has a label of its own; check "
+                f"dataset.label_field, or give a {split} file",
+                train.file,
+            )
         corpus.splits[split] = SplitTable(split, train.table, rows, train.file)
         train.rows = np.setdiff1d(train.rows, rows, assume_unique=True)
         corpus.notes.append(
@@ -254,11 +257,31 @@ def _draw(split: SplitTable, size: int, seed: Sequence[int]) -> np.ndarray:
     """Return ``size`` rows of a split, each label in proportion: evenly spaced after ordering by label."""
     random = np.random.default_rng(seed)
     shuffled = random.permutation(split.rows)
-    strata = split.table.with_format("numpy", columns=["stratum"])["stratum"][:]
-    ordered = shuffled[np.argsort(np.asarray(strata)[shuffled], kind="stable")]
+    ordered = shuffled[np.argsort(_column(split, "stratum")[shuffled], kind="stable")]
     places = (np.arange(size) + random.random()) * len(ordered) / size
     drawn: np.ndarray = ordered[places.astype(np.int64)]
     return drawn
+
+
+def _leave_each_label(split: SplitTable, drawn: np.ndarray) -> np.ndarray:
+    """Return the drawn rows less one of each label that would be drawn whole: what is tested must be taught.
+
+    Not where texts have several labels: few texts then share all of theirs.
+    """
+    if not _column(split, "one_label").all():
+        return drawn
+    strata = _column(split, "stratum")
+    left = set(strata[np.setdiff1d(split.rows, drawn)].tolist())
+    kept = []
+    for row in drawn.tolist():
+        if strata[row] in left:
+            kept.append(row)
+        left.add(strata[row])
+    return np.asarray(kept, dtype=np.int64)
+
+
+def _column(split: SplitTable, name: str) -> np.ndarray:
+    return np.asarray(split.table.with_format("numpy", columns=[name])[name][:])
 
 
 def _replace_text(path: Path, text: str) -> None:

@@ -20,6 +20,7 @@ from rnntext.contracts import Example, Head, Tokenizer, Vocabulary
 
 EMPTY = ""
 """Stands for a text without tokens, which is read as one ``<unk>``."""
+UNKNOWN_ID = 1
 VALUES_A_WRITE = 1 << 18
 
 
@@ -45,7 +46,7 @@ class TypeTable:
     def token_ids(self, vocabulary: Vocabulary) -> np.ndarray:
         """Return int64 [types]: the vocabulary id of each type."""
         ids = np.asarray(vocabulary.encode(self.types), dtype=np.int64)
-        ids[0] = 1  # EMPTY is <unk>, whatever the vocabulary holds
+        ids[0] = UNKNOWN_ID  # EMPTY is <unk>, whatever the vocabulary holds
         return ids
 
 
@@ -106,11 +107,17 @@ class RaggedWriter:
     """
 
     def __init__(self, folder: Path | None, dtype: str = "i") -> None:
-        # Open until the last array over it is gone, so no `with` can hold it.
         self._stream: IO[bytes] | None = None if folder is None else tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self._values = array(dtype)
         self._ends = array("q", [0])
         self._total = 0
+
+    def __enter__(self) -> RaggedWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None:
+            self._stream.close()  # a memory map outlives the file that it was made from
 
     def append(self, row: Sequence[int]) -> None:
         """Add one row."""
@@ -157,31 +164,34 @@ def encode_examples(
     Raises:
         DataError: a label does not fit; ``line`` names the row.
     """
-    types, targets = RaggedWriter(folder), RaggedWriter(folder)
     groups: dict[str, tuple[dict[str, int], array[int]]] = {
         field_name: ({}, array("i")) for field_name in group_fields
     }
     cut = empty = 0
-    for example in examples:
-        tokens: Sequence[str] = tokenizer.tokens(example.text) if example.tokens is None else example.tokens
-        if max_tokens is not None and len(tokens) > max_tokens:
-            tokens = tokens[:max_tokens]
-            cut += 1
-        empty += not tokens
-        types.append(table.encode(tokens or [EMPTY]))
-        if task is not None:
-            head, labels = task
-            targets.append(head.encode_targets(example, labels, max(1, len(tokens))))
-        for field_name, (numbers, column) in groups.items():
-            column.append(numbers.setdefault(example.fields.get(field_name, ""), len(numbers)))
-    return EncodedSplit(
-        name,
-        types.finish(),
-        None if task is None else targets.finish(),
-        {key: (list(numbers), np.frombuffer(column, dtype=np.int32)) for key, (numbers, column) in groups.items()},
-        cut,
-        empty,
-    )
+    with RaggedWriter(folder) as types, RaggedWriter(folder) as targets:
+        for example in examples:
+            tokens: Sequence[str] = tokenizer.tokens(example.text) if example.tokens is None else example.tokens
+            if max_tokens is not None and len(tokens) > max_tokens:
+                tokens = tokens[:max_tokens]
+                cut += 1
+            empty += not tokens
+            types.append(table.encode(tokens or [EMPTY]))
+            if task is not None:
+                head, labels = task
+                targets.append(head.encode_targets(example, labels, max(1, len(tokens))))
+            for field_name, (numbers, column) in groups.items():
+                column.append(numbers.setdefault(example.fields.get(field_name, ""), len(numbers)))
+        return EncodedSplit(
+            name,
+            types.finish(),
+            None if task is None else targets.finish(),
+            {
+                key: (list(numbers), np.frombuffer(column, dtype=np.int32))
+                for key, (numbers, column) in groups.items()
+            },
+            cut,
+            empty,
+        )
 
 
 def type_counts(split: EncodedSplit, table: TypeTable) -> dict[str, int]:
@@ -193,10 +203,10 @@ def type_counts(split: EncodedSplit, table: TypeTable) -> dict[str, int]:
     return {table.types[number]: int(counts[number]) for number in np.flatnonzero(counts) if number}
 
 
-def unknown_rate(split: EncodedSplit, token_ids: np.ndarray) -> float:
-    """Return the share of a split's tokens that the vocabulary does not know."""
+def share_of_tokens(split: EncodedSplit, types: np.ndarray) -> float:
+    """Return the share of a split's tokens whose type is marked in bool [types]."""
     values = split.types.values
-    unknown = 0
+    marked = 0
     for start in range(0, len(values), VALUES_A_WRITE):
-        unknown += int((token_ids[values[start : start + VALUES_A_WRITE]] == 1).sum())
-    return unknown / len(values)
+        marked += int(types[values[start : start + VALUES_A_WRITE]].sum())
+    return marked / len(values)

@@ -71,7 +71,9 @@ class ClassificationScores:
         self.wanted += wanted.sum(axis=0)
 
     def _calibrate(self, confidence: np.ndarray, right: np.ndarray) -> None:
-        bins = np.minimum((confidence * CALIBRATION_BINS).astype(np.int64), CALIBRATION_BINS - 1).clip(min=0)
+        # A broken model answers NaN, which is no bin; the weights below carry it on to the result.
+        numbers = np.nan_to_num(confidence * CALIBRATION_BINS).astype(np.int64)
+        bins = np.minimum(numbers, CALIBRATION_BINS - 1).clip(min=0)
         self.bin_decisions += np.bincount(bins, minlength=CALIBRATION_BINS)
         self.bin_confidence += np.bincount(bins, weights=confidence, minlength=CALIBRATION_BINS)
         self.bin_right += np.bincount(bins, weights=right, minlength=CALIBRATION_BINS).astype(np.int64)

@@ -10,6 +10,7 @@ import inspect
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import date, time
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
@@ -20,7 +21,7 @@ from rnntext.errors import suggest
 REQUIRED = inspect.Parameter.empty
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # hashed by identity: a default may be a list
 class Option:
     """One key of a recipe table."""
 
@@ -47,7 +48,8 @@ class Option:
     def _is_marked(self, kind: Any) -> bool:
         candidates = [self.annotation, *get_args(self.annotation)]
         return any(
-            get_origin(candidate) is Annotated and get_args(kind)[1] in get_args(candidate) for candidate in candidates
+            get_origin(candidate) is Annotated and get_args(kind)[1] in get_args(candidate)
+            for candidate in candidates
         )
 
 
@@ -92,21 +94,28 @@ def validate(
         others: keys that are valid in the same table but belong to somebody else, for suggestions.
     """
     faults = []
-    for key in given:
+    known_values = {}
+    for key, value in given.items():
         if key in refused:
             faults.append(Invalid(key, refused[key]))
         elif key not in options:
             known = [*options, *others]
             hint = suggest(key, known) or f" Options: {', '.join(sorted(known))}."
             faults.append(Invalid(key, f"not an option here.{hint}"))
-    known_values = {key: value for key, value in given.items() if key in options}
+        elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+            faults.append(Invalid(key, "the number does not fit; integers of a recipe have at most 64 bits"))
+        else:
+            known_values[key] = value
     model = _model(tuple(options.values()))
     try:
         checked = model.model_validate(known_values)
     except ValidationError as error:
+        # A value of a union has a fault for each alternative: one message. The caller says what is missing.
+        wrong: dict[str, list[Any]] = {}
         for fault in error.errors():
-            if fault["type"] != "missing":  # the caller says what is missing: it may be no fault at all
-                faults.append(_in_plain_words(fault, options))
+            if fault["type"] != "missing":
+                wrong.setdefault(str(fault["loc"][0]), []).append(fault["input"])
+        faults += [_in_plain_words(options[key], known_values[key], inputs) for key, inputs in wrong.items()]
         bad = {fault.key for fault in faults}
         values = {key: known_values.get(key, option.default) for key, option in options.items() if key not in bad}
         return {key: value for key, value in values.items() if value is not REQUIRED}, faults
@@ -133,11 +142,19 @@ def _schema_text(schema: Mapping[str, Any]) -> str:
         return repr(schema["const"])
     if schema.get("type") == "array":
         return f"list of {_schema_text(schema.get('items', {}))}"
+    if schema.get("type") == "object":
+        return f"table of {_schema_text(schema.get('additionalProperties', {}))}"
     words = {"integer": "integer", "number": "number", "boolean": "true or false", "string": "string"}
     text = words.get(schema.get("type", ""), "any value")
     bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
-    limits = [f"{phrase} {schema[bound]:g}" for bound, phrase in bounds.items() if bound in schema]
+    limits = [f"{phrase} {_number(schema[bound])}" for bound, phrase in bounds.items() if bound in schema]
+    if "pattern" in schema:
+        limits.append(f"matching {schema['pattern']}")
     return ", ".join([text, *limits])
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) else f"{value:g}"
 
 
 @functools.lru_cache(maxsize=256)
@@ -150,17 +167,33 @@ def _model(options: tuple[Option, ...]) -> type[BaseModel]:
     return create_model("Options", __config__=config, **fields)
 
 
-def _in_plain_words(fault: Any, options: Mapping[str, Option]) -> Invalid:
-    key = str(fault["loc"][0])
-    expected = type_text(options[key])
-    value = fault["input"]
+def _in_plain_words(option: Option, value: Any, inputs: list[Any]) -> Invalid:
+    """Say what is wrong with a value; ``inputs`` are the pieces of it that did not fit."""
+    expected = type_text(option)
     hint = ""
-    if isinstance(value, str):
+    if text := next((piece for piece in inputs if isinstance(piece, str)), ""):
         choices = re.findall(r"'(\w+)'", expected)
-        hint = suggest(value, choices) if choices else ""
-        if not choices and re.fullmatch(r"[-+]?\d+(\.\d+)?", value):
-            hint = " Numbers stand without quotation marks."
-    return Invalid(key, f"{value!r} does not fit; expected {expected}.{hint}")
+        hint = suggest(text, choices) if choices else ""
+        if not choices and _is_unquoted(text, expected):
+            hint = " Write it without quotation marks."
+    return Invalid(option.name, f"{_shown(value)} does not fit; expected {expected}.{hint}")
+
+
+def _is_unquoted(text: str, expected: str) -> bool:
+    """Whether a string looks like a value of the expected type that was put in quotation marks."""
+    if expected.startswith(("integer", "number")):
+        return re.fullmatch(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?", text) is not None
+    return expected.startswith("true") and text in ("true", "false")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()  # as TOML writes it
+    try:
+        text = str(value) if isinstance(value, (date, time)) else repr(value)
+    except ValueError:  # Python prints no integer of more than 4,300 digits
+        return "this value"
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 @functools.lru_cache(maxsize=256)

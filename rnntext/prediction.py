@@ -68,7 +68,7 @@ class TrainedModel:
         Raises:
             UsageError: something is no text.
         """
-        if isinstance(texts, str | Mapping):
+        if isinstance(texts, str | bytes | Mapping) or not isinstance(texts, Iterable):
             return next(self.pipe([texts], top_k=top_k))
         return list(self.pipe(texts, top_k=top_k))
 
@@ -85,7 +85,9 @@ class TrainedModel:
         """
         if batch_size < 1:
             raise UsageError(f"batch_size must be at least 1, not {batch_size}")
-        if isinstance(texts, str | Mapping):
+        if top_k is not None and top_k < 1:
+            raise UsageError(f"top_k must be at least 1, not {top_k}")
+        if isinstance(texts, str | bytes | Mapping) or not isinstance(texts, Iterable):
             raise UsageError("pipe takes many texts; for one, call the model itself")
         for window in _windows(texts, batch_size * BATCHES_A_WINDOW):
             yield from self._window(window, batch_size, top_k)
@@ -154,7 +156,10 @@ def load(path: str | Path, device: str = "cpu") -> TrainedModel:
     folder = RunFolder(path)
     model = assemble(folder, choose_device(device))
     stored = folder.read_json(run_folder.SELFTEST)
-    drift = _difference(stored.get("outputs"), selftest(model, stored.get("texts", []))["outputs"])
+    texts = stored.get("texts") if isinstance(stored, dict) else None
+    if not texts or not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise RunFolderError(f"{folder.file(run_folder.SELFTEST)} holds no texts; copy the run again or train it")
+    drift = _difference(stored.get("outputs"), selftest(model, texts)["outputs"])
     if drift:
         raise RunFolderError(
             f"{folder.path} does not give the answers it gave when it was trained: {drift}. Its files or the "
@@ -172,10 +177,18 @@ def assemble(folder: RunFolder, device: torch.device) -> TrainedModel:
         recipe = read_recipe(folder.file(run_folder.RECIPE), files_needed=False)
     except RecipeError as error:
         raise RunFolderError(f"the recipe of {folder.path} does not fit this rnntext:\n{error}") from None
-    labels = folder.read_json(run_folder.LABELS)
-    vocabulary: Vocabulary = recipe.vocabulary.build()
-    vocabulary.from_json(folder.read_json(run_folder.VOCABULARY))
-    model = build_model(recipe, vocabulary, labels)
+    labels, words = folder.read_json(run_folder.LABELS), folder.read_json(run_folder.VOCABULARY)
+    try:
+        vocabulary: Vocabulary = recipe.vocabulary.build()
+        vocabulary.from_json(words)
+        model = build_model(recipe, vocabulary, labels)
+    except DataError as error:
+        raise RunFolderError(f"{folder.path}: {error}") from None
+    except (LookupError, TypeError, ValueError) as error:
+        raise RunFolderError(
+            f"{run_folder.VOCABULARY} or {run_folder.LABELS} of {folder.path} holds something else than it did "
+            f"({error!r}); copy the run again or train it"
+        ) from None
     weights = folder.read_weights()
     try:
         model.load_state_dict(weights, strict=True)
@@ -210,7 +223,7 @@ def as_example(text: Text) -> Example:
         return Example(text)
     if isinstance(text, Mapping):
         tokens = text.get("tokens")
-        if isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
+        if isinstance(tokens, list | tuple) and all(isinstance(token, str) for token in tokens):
             whole = text.get("text")
             return Example(whole if isinstance(whole, str) else " ".join(tokens), tuple(tokens))
         if isinstance(text.get("text"), str):

@@ -10,9 +10,10 @@ import numpy as np
 
 from rnntext.baselines import LabelledTokens
 from rnntext.batching import Collator
+from rnntext.caching import cache_error, cache_folder
 from rnntext.contracts import Head, Split, Tokenizer, Vocabulary
-from rnntext.corpus import Corpus, cache_folder, read_corpus
-from rnntext.encoding import EncodedSplit, TypeTable, encode_examples, type_counts, unknown_rate
+from rnntext.corpus import Corpus, read_corpus
+from rnntext.encoding import UNKNOWN_ID, EncodedSplit, TypeTable, encode_examples, share_of_tokens, type_counts
 from rnntext.errors import DataError
 from rnntext.recipe import Recipe
 
@@ -36,7 +37,11 @@ class Prepared:
 
     def unknown_rates(self) -> dict[str, float]:
         """Return the share of each split's tokens that the vocabulary does not know."""
-        return {name: unknown_rate(split, self.token_ids) for name, split in self.splits.items()}
+        return self.shares_of(self.token_ids == UNKNOWN_ID)
+
+    def shares_of(self, types: np.ndarray) -> dict[str, float]:
+        """Return the share of each split's tokens whose type is marked in bool [types]."""
+        return {name: share_of_tokens(split, types) for name, split in self.splits.items()}
 
     def labelled_tokens(self, split: Split, rows: np.ndarray | None = None) -> LabelledTokens:
         """Return a split, or some rows of it, as a baseline sees it: normalised tokens and targets."""
@@ -90,6 +95,8 @@ def prepare(recipe: Recipe, note: Callable[[str], None]) -> Prepared:
             )
         except DataError as error:
             raise error.located(split.file) from None
+        except OSError as error:
+            raise cache_error(error) from None
     vocabulary: Vocabulary = recipe.vocabulary.build()
     vocabulary.fit(type_counts(splits["train"], table))
     prepared = Prepared(corpus, tokenizer, vocabulary, labels, table, table.token_ids(vocabulary), splits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,15 +92,17 @@ class Recipe:
             if table in CORE_TABLES:
                 yield table, dict(vars(getattr(self, table)))
             elif table == "embedding":
-                for index, choice in enumerate(self.embeddings):
-                    yield self._embedding_label(index), {"type": choice.name, **choice.options}
+                for label, choice in zip(self.embedding_labels(), self.embeddings, strict=True):
+                    yield label, {"type": choice.name, **choice.options}
             else:
                 choice = getattr(self, table)
                 drawn = vars(self.splits) if table == "dataset" else {}
                 yield table, {"type": choice.name, **choice.options, **drawn}
 
-    def _embedding_label(self, index: int) -> str:
-        return f"embedding.{index}" if len(self.embeddings) > 1 else "embedding"
+    def embedding_labels(self) -> list[str]:
+        """Return what each embedding's table is called: ``embedding``, or ``embedding.0`` and so on of several."""
+        count = len(self.embeddings)
+        return ["embedding"] if count == 1 else [f"embedding.{index}" for index in range(count)]
 
     def to_toml(self, header: str = "", overrides: Mapping[tuple[str, str], Any] | None = None) -> str:
         """Return the recipe frozen: every default filled in, no parent, runnable as it is.
@@ -142,8 +145,16 @@ def read_recipe(
     if isinstance(overrides, list):
         source = read_source(Path(path), parse_settings(overrides), "--set")
     else:
-        source = read_source(Path(path), overrides or {}, "overrides")
+        settings = {key: _as_toml_value(value) for key, value in (overrides or {}).items()}
+        source = read_source(Path(path), settings, "overrides")
     return _Checker(source, files_needed).recipe()
+
+
+def _as_toml_value(value: Any) -> Any:
+    """Return a Python value as TOML would give it: a path as a string, a tuple as a list."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    return list(value) if isinstance(value, tuple) else value
 
 
 class _Checker:
@@ -162,8 +173,7 @@ class _Checker:
         top = self._core(TopLevel, Table(Origin("file", self.source.file), self.source.top), "")
         parts = {table: self._parts(table) for table in PART_TABLES}
         core = {table: self._core(options, self._tables(table)[0], table) for table, options in CORE_TABLES.items()}
-        if not self.problems:
-            self._check_together(parts, core)
+        self._check_together(parts, core["training"])
         if self.problems:
             # Reading order; problems of the command line come last.
             ordered = sorted(self.problems, key=lambda problem: (not problem.line, problem.file, problem.line))
@@ -221,7 +231,9 @@ class _Checker:
         options = self._validated(options_of(part, kind), rest, label, getattr(part, "refused_options", {}))
         if options is None:
             return None
-        for key, reason in getattr(part, "check_options", lambda _: ())(options):
+        # A stored model was valid when it was trained; what it was trained from may be gone.
+        checks = getattr(part, "check_options", None) if self.files_needed else None
+        for key, reason in checks(options) if checks else ():
             self._add(self.origins.get((label, key), table.origin), reason, label, key)
         return PartChoice(kind, canonical, part, options)
 
@@ -242,9 +254,11 @@ class _Checker:
         self, options: Mapping[str, Option], table: Table, label: str, refused: Mapping[str, str]
     ) -> dict[str, Any] | None:
         given = {key: item.value for key, item in table.values.items()}
-        others = ["type", *options_of(SplitOptions)] if label == "dataset" else ["type"] if label else list(TABLES)
+        others = ["type"] if label.split(".")[0] in PART_TABLES else [] if label else list(TABLES)
+        if label == "dataset":
+            others += options_of(SplitOptions)
         values, faults = validate(options, given, refused, others)
-        incomplete = bool(faults)
+        incomplete = any(fault.key in options for fault in faults)
         for fault in faults:
             self._add(table.values[fault.key].origin, fault.message, label, fault.key)
         for key, option in options.items():
@@ -260,12 +274,17 @@ class _Checker:
             elif option.may_be_path and isinstance(values.get(key), str) and key in table.values:
                 path = table.values[key].origin.folder / values[key]
                 # A bare word such as "train" is a name even where a folder happens to be called so.
-                if (path.suffix or "/" in values[key]) and path.exists():
+                if (path.suffix or "/" in values[key]) and os.path.exists(path):
                     values[key] = str(path.resolve())
         return None if incomplete else values
 
     def _existing_path(self, value: str, origin: Origin, label: str, key: str) -> str:
-        path = (origin.folder / value).resolve()
+        try:
+            path = (origin.folder / value).resolve()
+            path.exists()
+        except (OSError, ValueError) as error:
+            self._add(origin, f"no file can be called so: {getattr(error, 'strerror', None) or error}", label, key)
+            return value
         if not self.files_needed:
             return str(path)
         if not path.exists():
@@ -275,19 +294,22 @@ class _Checker:
             self._add(origin, f"{str(path)!r} is a folder; a file is needed", label, key)
         return str(path)
 
-    def _check_together(self, parts: Mapping[str, list[PartChoice]], core: Mapping[str, Any]) -> None:
-        """Refuse what each table allows but the whole does not."""
-        head, encoder = parts["head"][0], parts["encoder"][0]
+    def _check_together(self, parts: Mapping[str, list[PartChoice]], training: TrainingOptions | None) -> None:
+        """Refuse what each table allows but the whole does not; a table with faults of its own is left out."""
+        if not parts["head"]:
+            return
+        head = parts["head"][0]
         head_class: type[Head] = head.part
-        encoder_class: type[Encoder] = encoder.part
-        leaked = encoder_class.reads(encoder.options) & head_class.hides
-        if leaked:
-            what = " and ".join(sorted(leaked)).replace("_", " ")
-            message = f"a state of {encoder.name!r} with these options reads the {what}; {head_class.why_hidden}"
-            self._add(self.origins["encoder", "type"], message, "encoder", "type")
-        training: TrainingOptions = core["training"]
+        for encoder in parts["encoder"]:
+            encoder_class: type[Encoder] = encoder.part
+            leaked = encoder_class.reads(encoder.options) & head_class.hides
+            if leaked:
+                what = " and ".join(sorted(leaked)).replace("_", " ")
+                message = f"a state of {encoder.name!r} with these options reads the {what}; {head_class.why_hidden}"
+                origin = self.origins.get(("encoder", "type"), Origin("file", self.source.file))
+                self._add(origin, message, "encoder", "type")
         metrics = [*head_class.metrics, "loss"]
-        if training.select_by is not None and training.select_by not in metrics:
+        if training is not None and training.select_by is not None and training.select_by not in metrics:
             hint = suggest(training.select_by, metrics) or f" Metrics: {', '.join(metrics)}."
             message = f"head {head.name!r} has no metric {training.select_by!r}.{hint}"
             self._add(self.origins["training", "select_by"], message, "training", "select_by")

@@ -9,7 +9,7 @@ from typing import Any
 
 from rnntext import registry
 from rnntext.options import REQUIRED, Option, json_schema, options_of
-from rnntext.tables import CORE_TABLES, DEFAULT_TYPES, PART_TABLES, TABLES, SplitOptions, TopLevel
+from rnntext.tables import CORE_TABLES, PART_TABLES, TABLES, SplitOptions, TopLevel
 
 DRAFT = "http://json-schema.org/draft-04/schema#"
 
@@ -32,7 +32,10 @@ def recipe_schema() -> dict[str, Any]:
 
 
 def _part_table(table: str) -> dict[str, Any]:
-    """Return one alternative for each part of a kind; what a table may hold depends on its type."""
+    """Return one alternative for each part of a kind; what a table may hold depends on its type.
+
+    None requires ``type``: it may stand in the parent that a recipe extends.
+    """
     kind = PART_TABLES[table]
     alternatives = []
     for entry in registry.entries(kind):
@@ -43,10 +46,7 @@ def _part_table(table: str) -> dict[str, Any]:
         if table == "dataset":
             properties.update(_properties(options_of(SplitOptions)))
         properties.update(_properties(options_of(part, kind)))
-        alternative = _table(properties)
-        if entry.name != DEFAULT_TYPES.get(table):
-            alternative["required"] = ["type"]
-        alternatives.append(alternative)
+        alternatives.append(_table(properties))
     schema: dict[str, Any] = {"anyOf": alternatives}
     if table == "embedding":
         schema["anyOf"] = [*alternatives, {"type": "array", "minItems": 1, "items": {"anyOf": alternatives}}]

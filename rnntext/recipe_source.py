@@ -6,13 +6,15 @@ Nothing here knows which keys are valid; ``recipe`` checks that.
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from rnntext.errors import Problem, RecipeError, suggest
+from rnntext import registry
+from rnntext.errors import Problem, RecipeError, UnknownNameError, suggest
 from rnntext.tables import DEFAULT_TYPES, PART_TABLES, TABLES
 
 KeyPath = tuple[str | int, ...]
@@ -122,9 +124,11 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
         if key in settings:
             raise RecipeError([Problem(f"--set {pair}: {key} is set twice")])
         try:
-            settings[key] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            settings[key] = text
+            parsed = tomllib.loads(f"value = {text}")
+        except (ValueError, RecursionError):
+            parsed = {"value": text}
+        # More than one key: the text had lines of its own that are no part of a value.
+        settings[key] = parsed["value"] if len(parsed) == 1 else text
     return settings
 
 
@@ -143,7 +147,7 @@ def _read_file(path: Path, how: Literal["file", "parent"], children: tuple[Path,
         line = content[: error.start].count(b"\n") + 1
         message = f"byte {error.start} is not UTF-8; save the recipe as UTF-8"
         raise RecipeError([Problem(message, file=str(path), line=line)]) from None
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # no TOML; numbers too long or tables too deep for Python
         raise RecipeError([_syntax_problem(error, str(path), text)]) from None
     source = _as_source(values, _key_lines(text), str(path), how)
     extends = source.top.get("extends")
@@ -154,10 +158,11 @@ def _read_file(path: Path, how: Literal["file", "parent"], children: tuple[Path,
         raise RecipeError([problem])
     parent_path = path.parent / extends.value
     lineage = (*children, path.resolve())
-    if parent_path.resolve() in lineage:
+    # os.path answers False for what can be no path, where pathlib raises.
+    if os.path.isfile(parent_path) and parent_path.resolve() in lineage:
         ring = " -> ".join(member.name for member in [*lineage, parent_path])
         raise RecipeError([extends.origin.problem(f"the recipes extend each other in a ring: {ring}", key="extends")])
-    if not parent_path.is_file():
+    if not os.path.isfile(parent_path):
         near = suggest(parent_path.name, (other.name for other in parent_path.parent.glob("*.toml")))
         raise RecipeError(
             [extends.origin.problem(f"there is no recipe {extends.value!r} here.{near}", key="extends")]
@@ -165,7 +170,7 @@ def _read_file(path: Path, how: Literal["file", "parent"], children: tuple[Path,
     return _merge(_read_file(parent_path, "parent", lineage), source)
 
 
-def _syntax_problem(error: tomllib.TOMLDecodeError, file: str, text: str) -> Problem:
+def _syntax_problem(error: Exception, file: str, text: str) -> Problem:
     # tomllib tells the place in its message: "... (at line 3, column 5)" or "(at end of document)".
     message, _, place = str(error).rpartition(" (at ")
     numbers = [int(word.strip(",)")) for word in place.split() if word.strip(",)").isdigit()]
@@ -179,7 +184,10 @@ def _as_source(
     source = Source(file)
 
     def origin(*path: str | int) -> Origin:
-        return Origin(how, file, lines.get(path, 1))
+        # Of a key whose place is not known, such as one of [embedding.x] under [[embedding]], its table's.
+        return Origin(
+            how, file, next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), 1)
+        )
 
     problems = source.problems
     for name, value in values.items():
@@ -229,7 +237,9 @@ def _merge(parent: Source, child: Source) -> Source:
 def _merge_table(name: str, under: Table, over: Table) -> tuple[Table, list[str]]:
     """Lay one table over another; a changed ``type`` starts afresh, since options belong to a type."""
     old, new = under.type_name(name), over.type_name(name)
-    changed = name in PART_TABLES and "type" in over.values and old is not None and new != old
+    changed = (
+        name in PART_TABLES and "type" in over.values and old is not None and _part(name, new) != _part(name, old)
+    )
     if not changed:
         return Table(over.origin, {**under.values, **over.values}), []
     left = sorted(set(under.values) - set(over.values) - {"type"})
@@ -237,6 +247,14 @@ def _merge_table(name: str, under: Table, over: Table) -> tuple[Table, list[str]
         return over, []
     where = over.values["type"].origin
     return over, [f"[{name}] type {old!r} became {new!r} ({where}): left behind {', '.join(left)}"]
+
+
+def _part(table: str, name: Any) -> Any:
+    """Return a part's one name, so that an alias or a full name changes nothing; unknown names as they are."""
+    try:
+        return registry.canonical_name(PART_TABLES[table], name)
+    except (UnknownNameError, AttributeError):
+        return name
 
 
 def _apply(source: Source, settings: Mapping[str, Any], how: Literal["--set", "overrides"]) -> None:
@@ -249,6 +267,8 @@ def _apply(source: Source, settings: Mapping[str, Any], how: Literal["--set", "o
         if not rest:
             if name in TABLES:
                 problems.append(origin.problem(f"{name} is a table; set one of its keys, such as {name}.type"))
+            elif name == "extends":
+                problems.append(origin.problem("a parent is named in the recipe itself", key=name))
             else:
                 source.top[name] = Given(value, origin)
             continue
@@ -258,7 +278,7 @@ def _apply(source: Source, settings: Mapping[str, Any], how: Literal["--set", "o
             continue
         tables = source.tables.setdefault(name, [Table(origin)])
         index = 0
-        if rest[0].isdigit():
+        if rest[0].isascii() and rest[0].isdigit():
             index = int(rest.pop(0))
         elif len(tables) > 1:
             message = f"there are {len(tables)} [[{name}]] tables; say which: {name}.0.{'.'.join(rest)}"

@@ -41,6 +41,7 @@ BUILT_INS: dict[str, dict[str, str]] = {
     "embeddings": {
         "learned": "rnntext.embeddings.learned:LearnedEmbedding",
         "one_hot": "rnntext.embeddings.one_hot:OneHotEmbedding",
+        "pretrained": "rnntext.embeddings.pretrained:PretrainedEmbedding",
     },
     "encoders": {
         "gru": "rnntext.encoders.gru:GruEncoder",

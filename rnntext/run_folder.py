@@ -22,6 +22,8 @@ HISTORY = "history.jsonl"
 ENVIRONMENT = "environment.json"
 SELFTEST = "selftest.json"
 CHECKPOINTS = "checkpoints"
+FILES = (RECIPE, WEIGHTS, VOCABULARY, LABELS, METRICS, HISTORY, ENVIRONMENT, SELFTEST, CHECKPOINTS, "report.html")
+PARTIAL = ".partial"
 
 
 class RunFolder:
@@ -66,10 +68,18 @@ class RunFolder:
             raise UsageError(f"{folder} is a file; give --out a folder")
         if not folder.is_dir() or not any(folder.iterdir()):
             return
-        if not (folder / RECIPE).is_file():
-            raise UsageError(f"{folder} holds other files than a run's; give --out another folder")
+        found = sorted(path.name for path in folder.iterdir())
+        # A folder with somebody's own recipe.toml and data is no run: it is never to be deleted.
+        others = [name for name in found if name not in FILES and not name.endswith(PARTIAL)]
+        if others or not {RECIPE, VOCABULARY} <= set(found):
+            shown = ", ".join((others or found)[:3])
+            raise UsageError(f"{folder} holds other files than a run's ({shown}); give --out another folder")
         if not force:
             raise UsageError(f"{folder} holds a run already; give --out another folder, or --force to replace it")
+
+    def discard(self) -> None:
+        """Delete the folder of a run that came to nothing."""
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def file(self, name: str) -> Path:
         """Return the path of one of the run's files."""
@@ -103,7 +113,7 @@ class RunFolder:
         """
         try:
             return json.loads(self.file(name).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise RunFolderError(self._missing(name)) from None
         except (OSError, ValueError) as error:
             raise RunFolderError(f"{self.file(name)} cannot be read ({error}); train the run anew") from None
@@ -140,7 +150,7 @@ class RunFolder:
         return f"{self.path} has no {name}: the run was not finished, or was copied in part"
 
     def _write(self, name: str, content: bytes) -> None:
-        partial = self.file(f".{name}.partial")
+        partial = self.file(f".{name}{PARTIAL}")
         try:
             with open(partial, "wb") as stream:
                 stream.write(content)

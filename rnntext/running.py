@@ -18,7 +18,7 @@ import torch
 from rnntext import __version__, registry, run_folder
 from rnntext.contracts import KINDS, Split
 from rnntext.devices import choose_device, choose_threads
-from rnntext.errors import Problem, RecipeError
+from rnntext.errors import Problem, RecipeError, UsageError
 from rnntext.evaluation import GroupedScores, evaluate, groups_of
 from rnntext.model import TextModel, build_model
 from rnntext.prediction import assemble, selftest
@@ -64,11 +64,14 @@ def run(
     Raises:
         RecipeError: the recipe is not valid, or data must be given. Nothing was run.
         DataError: the data cannot be used.
-        UsageError: ``out`` may not be written to, or the device is not there.
+        UsageError: ``out`` may not be written to, the device is not there, or overrides come with a ``Recipe``.
         TrainingError: the loss stopped being a number.
+        KeyboardInterrupt: Ctrl-C before the first epoch was finished; nothing is left on disk.
     """
     if not isinstance(recipe, Recipe):
         recipe = read_recipe(recipe, overrides)
+    elif overrides:
+        raise UsageError("this recipe was read already; give overrides to read_recipe, or give run the file")
     if recipe.needs:
         raise RecipeError([needs_problem(recipe, key) for key in recipe.needs])
     if out is not None:
@@ -79,12 +82,14 @@ def run(
 
         prepared = prepare(recipe, reporter.note)
         torch.manual_seed(recipe.seed)
-        model = build_model(recipe, prepared.vocabulary, prepared.labels).to(device)
+        model = build_model(recipe, prepared.vocabulary, prepared.labels)
+        coverage = _begin_embeddings(model, recipe, prepared, reporter)
+        model.to(device)
         parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         reporter.note(f"model: {parameters:,} parameters, on {device.type} with {threads} thread(s)")
 
         folder = RunFolder.claim(out, recipe.name, force)
-        _write_before_training(folder, recipe, prepared, device, threads)
+        _write_before_training(folder, recipe, prepared, model, device, threads)
         result = train(
             model,
             prepared.collator("train", device),
@@ -98,11 +103,13 @@ def run(
             reporter=reporter,
         )
         if not result.best_epoch:  # interrupted before there was anything to keep
+            folder.discard()
             raise KeyboardInterrupt
 
         model.load_state_dict(folder.read_weights())
         metrics = _measure(model, recipe, prepared, result, folder, device, reporter)
         metrics["training"]["parameters"] = parameters
+        metrics["data"]["coverage"] = coverage
         # Made by the model as it will be loaded, so that what was measured is what is served.
         folder.write_json(run_folder.SELFTEST, selftest(assemble(folder, device)))
         folder.write_json(run_folder.METRICS, metrics)
@@ -134,12 +141,33 @@ def _surroundings(recipe: Recipe) -> Iterator[tuple[torch.device, int]]:
         torch.set_num_threads(threads_before)
 
 
+def _begin_embeddings(
+    model: TextModel, recipe: Recipe, prepared: Prepared, reporter: Reporter
+) -> dict[str, dict[str, float]]:
+    """Let embeddings fill their weights; return, by embedding and split, the share of tokens that have a vector."""
+    coverage: dict[str, dict[str, float]] = {}
+    for choice, embedding in zip(recipe.embeddings, model.embeddings, strict=True):
+        begin, covers = getattr(embedding, "begin", None), getattr(embedding, "covers", None)
+        if begin is not None:
+            begin()
+        if covers is not None:
+            shares = prepared.shares_of(covers(prepared.table.types))
+            coverage[choice.name] = shares
+            shown = ", ".join(f"{share:.1%} of {name}" for name, share in shares.items())
+            reporter.note(f"{choice.name}: vectors for {shown} (tokens)")
+    return coverage
+
+
 def _write_before_training(
-    folder: RunFolder, recipe: Recipe, prepared: Prepared, device: torch.device, threads: int
+    folder: RunFolder, recipe: Recipe, prepared: Prepared, model: TextModel, device: torch.device, threads: int
 ) -> None:
     """Write what is known before the first step, so that a run that dies can be understood."""
     header = f"Frozen by rnntext {__version__} from {Path(recipe.file).name}: every value that the run used."
-    folder.write_text(run_folder.RECIPE, recipe.to_toml(header, {("training", "threads"): threads}))
+    # What was decided by the surroundings: a width that a source of vectors has, the number of threads.
+    decided: dict[tuple[str, str], Any] = {("training", "threads"): threads}
+    for label, embedding in zip(recipe.embedding_labels(), model.embeddings, strict=True):
+        decided[label, "output_dim"] = embedding.output_dim
+    folder.write_text(run_folder.RECIPE, recipe.to_toml(header, decided))
     folder.write_json(run_folder.VOCABULARY, prepared.vocabulary.to_json())
     folder.write_json(run_folder.LABELS, prepared.labels)
     choices = [recipe.dataset, recipe.tokenizer, recipe.vocabulary, *recipe.embeddings, recipe.encoder, recipe.head]

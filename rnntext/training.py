@@ -88,7 +88,12 @@ def train(
             result.seconds += seconds
             result.tokens += totals.tokens
             scores = evaluate(model, validation, batching).scores()
-            value = sign * scores[select_by]
+            # NaN is no loss at all here: it is left out of the scores.
+            value = sign * scores.get(select_by, math.nan)
+            if not (math.isfinite(value) and math.isfinite(scores.get("loss", math.nan))):
+                raise TrainingError(
+                    f"the validation loss or {select_by} is no number after epoch {epoch}. {_advice(options)}"
+                )
             is_best = value > best
             line = {
                 "epoch": epoch,
@@ -149,8 +154,7 @@ def _one_epoch(
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss is {loss} in epoch {epoch}, step {totals.steps + 1}, after {totals.norm:.3g} in gradient "
-                f"norms so far. Lower training.learning_rate (now {options.learning_rate}), or set "
-                f"training.gradient_clip (now {options.gradient_clip}) to 1"
+                f"norms so far. {_advice(options)}"
             )
         output.loss.backward()  # type: ignore[no-untyped-call]
         norm = nn.utils.clip_grad_norm_(parameters, options.gradient_clip or math.inf)
@@ -163,6 +167,13 @@ def _one_epoch(
         totals.steps += 1
         reporter.step(loss, tokens)
     return totals
+
+
+def _advice(options: TrainingOptions) -> str:
+    return (
+        f"Lower training.learning_rate (now {options.learning_rate}), or set training.gradient_clip "
+        f"(now {options.gradient_clip}) to 1"
+    )
 
 
 def make_optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:

@@ -21,7 +21,7 @@ class GruLayer(nn.Module):
         self.cell = nn.GRU(input_dim, hidden_dim, batch_first=True)
         self.state_dims = (hidden_dim,)
 
-    def forward(self, inputs: Tensor, state: State | None) -> Tensor:
+    def forward(self, inputs: Tensor, lengths: Tensor, state: State | None) -> Tensor:
         """Return float [B, T, H], the state after each token."""
         states: Tensor = self.cell(inputs, None if state is None else state[0][None].contiguous())[0]
         return states

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Annotated, Any
 
 import torch
@@ -24,9 +26,10 @@ class LstmLayer(nn.Module):
         self.cell = nn.LSTM(input_dim, hidden_dim, batch_first=True, proj_size=proj_dim or 0)
         self.state_dims = (proj_dim or hidden_dim, hidden_dim)
 
-    def forward(self, inputs: Tensor, state: State | None) -> Tensor:
+    def forward(self, inputs: Tensor, lengths: Tensor, state: State | None) -> Tensor:
         """Return float [B, T, H], the state h after each token."""
-        states: Tensor = self.cell(inputs, _as_torch(state))[0]
+        with _without_projection_warning() if self.cell.proj_size else nullcontext():
+            states: Tensor = self.cell(inputs, _as_torch(state))[0]
         return states
 
     def last_state(self, inputs: Tensor, states: Tensor, lengths: Tensor, state: State | None) -> State:
@@ -130,3 +133,11 @@ class LstmEncoder(nn.Module):
 
 def _as_torch(state: State | None) -> tuple[Tensor, ...] | None:
     return None if state is None else tuple(tensor[None].contiguous() for tensor in state)
+
+
+@contextmanager
+def _without_projection_warning() -> Iterator[None]:
+    """Silence torch: that a projection leaves the fused kernel, the help of ``proj_dim`` says in plainer words."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
+        yield

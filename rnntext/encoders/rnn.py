@@ -21,9 +21,17 @@ class RnnLayer(nn.Module):
         self.cell = nn.RNN(input_dim, hidden_dim, batch_first=True, nonlinearity=nonlinearity)
         self.state_dims = (hidden_dim,)
 
-    def forward(self, inputs: Tensor, state: State | None) -> Tensor:
+    def forward(self, inputs: Tensor, lengths: Tensor, state: State | None) -> Tensor:
         """Return float [B, T, H], the state after each token."""
-        states: Tensor = self.cell(inputs, None if state is None else state[0][None].contiguous())[0]
+        start = None if state is None else state[0][None].contiguous()
+        steps = inputs.shape[1]
+        if self.cell.nonlinearity == "relu" and int(lengths.min()) < steps:
+            # Over padding, relu can grow without bound, and infinity times the zero gradient there is not a number.
+            packed = nn.utils.rnn.pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
+            ran = self.cell(packed, start)[0]
+            states: Tensor = nn.utils.rnn.pad_packed_sequence(ran, batch_first=True, total_length=steps)[0]
+        else:
+            states = self.cell(inputs, start)[0]
         return states
 
     def last_state(self, inputs: Tensor, states: Tensor, lengths: Tensor, state: State | None) -> State:

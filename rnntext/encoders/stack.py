@@ -24,10 +24,11 @@ class Layer(Protocol):
     state_dims: tuple[int, ...]
     """Width of each tensor of its state; the first is the state that it hands on."""
 
-    def __call__(self, inputs: Tensor, state: State | None) -> Tensor:
+    def __call__(self, inputs: Tensor, lengths: Tensor, state: State | None) -> Tensor:
         """Return float [B, T, H], the state after each token of float [B, T, E], left to right.
 
-        ``state`` holds [B, H] tensors to begin from; zero if None.
+        Padding trails, so most layers need no ``lengths``; what they give there is ignored. ``state`` holds
+        [B, H] tensors to begin from; zero if None.
         """
 
     def last_state(self, inputs: Tensor, states: Tensor, lengths: Tensor, state: State | None) -> State:
@@ -107,7 +108,7 @@ class RecurrentStack(nn.Module):
             below, streams = streams, []
             for direction, layer in enumerate(pair):
                 start = self._slice(state, depth * self.directions + direction)
-                states = layer(below[direction], start)  # [B, T, H]
+                states = layer(below[direction], lengths, start)  # [B, T, H]
                 streams.append(states)
                 trail.append((layer, below[direction], states, start))
 
@@ -137,6 +138,8 @@ class RecurrentStack(nn.Module):
             shape = list(embedded.shape)
             raise ShapeError(f"expected embedded float [B, T, {self.input_dim}], got {shape}; batch comes first")
         batch, steps = embedded.shape[:2]
+        if lengths.dtype != torch.int64:
+            raise ShapeError(f"expected lengths int64, got {lengths.dtype}")
         if lengths.shape != (batch,):
             raise ShapeError(f"expected {batch} lengths, one a text, got shape {list(lengths.shape)}")
         if batch == 0 or int(lengths.min()) < 1 or int(lengths.max()) > steps:

@@ -55,7 +55,7 @@ class ClassificationHead(nn.Module):
         labels: Mapping[str, Any],
         pooling: Pooling | Annotated[list[Pooling], Field(min_length=1)] = "max",
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5,
-        class_weights: Literal["none", "balanced"] | dict[str, float] = "none",
+        class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = "none",
         label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5,
     ) -> None:

@@ -1,0 +1,148 @@
+"""The embeddings: where rows start, what padding is, and when words are dropped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnntext import registry
+from rnntext.contracts import Batch, Embedding, Vocabulary
+
+NAMES = ["learned", "one_hot"]
+
+
+def vocabulary_of(size: int) -> Vocabulary:
+    """Return a vocabulary with ``size`` ids, <pad> and <unk> included."""
+    vocabulary: Vocabulary = registry.get("vocabularies", "frequency")()
+    vocabulary.fit({f"w{number}": 1 for number in range(size - 2)})
+    assert len(vocabulary) == size
+    return vocabulary
+
+
+def build(name: str, size: int = 12, **options: Any) -> Any:
+    torch.manual_seed(0)
+    return registry.get("embeddings", name)(vocabulary=vocabulary_of(size), **options)
+
+
+def batch_of(*rows: list[int]) -> Batch:
+    longest = max(map(len, rows))
+    return Batch(
+        token_ids=torch.tensor([[*row, *[0] * (longest - len(row))] for row in rows]),
+        lengths=torch.tensor([len(row) for row in rows]),
+    )
+
+
+SOME = batch_of([2, 5, 1], [3], [11, 2])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_token_gets_a_vector_of_the_stated_width_and_padding_zero(name: str) -> None:
+    embedding: Embedding = build(name).eval()
+    embedded = embedding(SOME)
+    assert embedded.shape == (3, 3, embedding.output_dim)
+    assert embedded.dtype == torch.float32
+    assert not bool(embedded[~SOME.mask].any())
+    assert bool(embedded[SOME.mask].any(dim=-1).all())
+    assert torch.equal(embedded[0, 0], embedded[2, 1]), "the same word has the same vector everywhere"
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    size=st.integers(3, 40),
+    rows=st.lists(st.lists(st.integers(1, 39), min_size=1, max_size=6), min_size=1, max_size=4),
+)
+def test_one_hot_is_the_look_up_in_an_identity_matrix(size: int, rows: list[list[int]]) -> None:
+    batch = batch_of(*[[min(token, size - 1) for token in row] for row in rows])
+    identity = torch.eye(size)
+    identity[0] = 0  # padding has no identity
+    assert torch.equal(build("one_hot", size).eval()(batch), identity[batch.token_ids])
+
+
+def test_one_hot_times_the_matrix_is_the_learned_look_up() -> None:
+    one_hot, learned = build("one_hot").eval(), build("learned", output_dim=7).eval()
+    torch.testing.assert_close(one_hot(SOME) @ learned.weight, learned(SOME), atol=1e-7, rtol=0)
+
+
+def test_one_hot_learns_nothing() -> None:
+    assert list(build("one_hot").parameters()) == []
+
+
+@pytest.mark.parametrize("initial_range", [0.1, 0.5])
+def test_rows_start_uniform_in_the_range(initial_range: float) -> None:
+    rows = build("learned", 500, output_dim=40, initial_range=initial_range).weight.detach()[1:]
+    assert initial_range * 0.99 < float(rows.max()) <= initial_range
+    assert -initial_range <= float(rows.min()) < -initial_range * 0.99
+    assert abs(float(rows.mean())) < initial_range / 50
+    assert float(rows.std()) == pytest.approx(initial_range / 3**0.5, rel=0.02)
+
+
+def test_the_padding_row_is_zero_and_stays_zero_under_an_optimizer() -> None:
+    learned = build("learned", output_dim=4).train()
+    start = learned.weight.detach().clone()
+    assert not bool(start[0].any())
+    optimizer = torch.optim.AdamW(learned.parameters(), lr=0.1, weight_decay=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        (learned(SOME) - 1).square().sum().backward()
+        optimizer.step()
+    assert not bool(learned.weight[0].any())
+    assert bool((learned.weight[2] != start[2]).all())
+
+
+def test_a_table_that_is_not_trainable_asks_for_no_gradient() -> None:
+    frozen, trained = build("learned", trainable=False), build("learned")
+    assert not any(parameter.requires_grad for parameter in frozen.parameters())
+    assert all(parameter.requires_grad for parameter in trained.parameters())
+    assert torch.equal(frozen.weight, trained.weight), "frozen is the same random start"
+
+
+def dropped_in(embedding: Any, batch: Batch) -> torch.Tensor:
+    """Return bool [B, T]: which tokens were read as <unk>, told from the vectors alone."""
+    embedding.eval()
+    unknown = embedding(batch_of([1]))[0, 0]
+    embedding.train()
+    with torch.no_grad():
+        return (embedding(batch) == unknown).all(dim=-1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("rate", [0.1, 0.6])
+def test_word_dropout_reads_words_as_unknown_at_the_rate_and_never_padding(name: str, rate: float) -> None:
+    embedding = build(name, word_dropout=rate)
+    batch = batch_of(*[[2 + (row + step) % 10 for step in range(row % 60 + 1)] for row in range(240)])
+    before = batch.token_ids.clone()
+    dropped = dropped_in(embedding, batch)
+    assert not bool(dropped[~batch.mask].any())
+    assert float(dropped[batch.mask].float().mean()) == pytest.approx(rate, abs=0.03)
+    assert torch.equal(batch.token_ids, before), "the batch itself stays as it was"
+    assert not torch.equal(dropped, dropped_in(embedding, batch)), "each reading drops others"
+    with torch.no_grad():
+        kept = embedding(batch)[~batch.mask]
+    assert not bool(kept.any())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_dropped_outside_training(name: str) -> None:
+    dropping, plain = build(name, word_dropout=0.9, dropout=0.9).eval(), build(name).eval()
+    assert torch.equal(dropping(SOME), plain(SOME))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_dropout_drops_single_numbers_in_training_and_scales_the_rest(name: str) -> None:
+    embedding = build(name, dropout=0.5)
+    batch = batch_of(*[list(range(1, 12))] * 40)
+    whole = embedding.eval()(batch)
+    some = embedding.train()(batch)
+    lost = (some == 0) & (whole != 0)
+    assert float(lost.sum() / (whole != 0).sum()) == pytest.approx(0.5, abs=0.07)
+    assert torch.equal(some[~lost], 2 * whole[~lost])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_gives_the_same_table(name: str) -> None:
+    for weight, again in zip(build(name).parameters(), build(name).parameters(), strict=True):
+        assert torch.equal(weight, again)

@@ -1,0 +1,64 @@
+"""The commands and code that the README shows do what it says."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+import rnntext
+from rnntext.cli import main
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+QUICK = ["--set", "training.epochs=1", "--set", "encoder.hidden_dim=8", "--set", "embedding.output_dim=8"]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's folder with the README's files in it."""
+    path = tmp_path_factory.mktemp("user")
+    for name in ("reviews.csv", "more.csv"):
+        with open(path / name, "w", encoding="utf-8", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(["text", "label"])
+            writer.writerows([f"a {word}, {word} thing {n}", word] for n in range(40) for word in ("good", "bad"))
+    (path / "texts.txt").write_text("a good thing\na bad thing\n", encoding="utf-8")
+    (path / "mine.toml").write_text(blocks("toml")[0], encoding="utf-8")
+    return path
+
+
+def test_the_commands_for_a_recipe_of_ones_own_work(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    commands = [line.split("#")[0].split(">")[0].strip() for line in README.splitlines() if "    rnntext " in line]
+    assert len(commands) == 5
+    for command in commands:
+        arguments = shlex.split(command)[1:]
+        assert main(arguments + (QUICK if arguments[0] == "run" else [])) == 0, command
+    for shown in re.findall(r"`rnntext ([^`]+)`", README):
+        arguments = shlex.split(shown)
+        assert main(arguments) == 0, shown
+    assert "mine-2" in capsys.readouterr().out
+
+
+def test_the_python_example_works(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    run = rnntext.run
+    monkeypatch.setattr(rnntext, "run", lambda *given, **named: run(*given, {"training.epochs": 1}), raising=False)
+    names: dict[str, object] = {}
+    exec(compile(blocks("python")[0], "README.md", "exec"), names)
+    assert names["run"].metrics["test"] is not None  # type: ignore[attr-defined]
+
+
+def test_every_file_that_the_readme_links_to_is_there() -> None:
+    for link in re.findall(r"\]\(([^)]+)\)", README):
+        assert (ROOT / link).exists(), link
