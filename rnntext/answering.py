@@ -45,7 +45,7 @@ def _read(number: int, line: bytes) -> tuple[Text | None, dict[str, Any] | None]
         text = line.rstrip(b"\n").removesuffix(b"\r").decode("utf-8-sig" if number == 1 else "utf-8")
         if not text.startswith("{"):
             return text, None
-        values = json.loads(text)
+        values = json.loads(text, parse_constant=_refuse_constant)
         as_example(values)
     except UnicodeDecodeError as error:
         return None, {"line": number, "error": f"byte {error.start + 1} of the line is not UTF-8"}
@@ -54,6 +54,10 @@ def _read(number: int, line: bytes) -> tuple[Text | None, dict[str, Any] | None]
     except UsageError as error:
         return None, {"line": number, "error": str(error)}
     return values, None
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")
 
 
 @contextmanager

@@ -45,10 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"rnntext: {error}" if error.exit_status == 1 else str(error), file=sys.stderr)
         return error.exit_status
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         if given.debug:
             raise
-        print("interrupted; nothing was kept", file=sys.stderr)
+        print(*interruption.args or ["interrupted; nothing was kept"], file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader has seen enough (`| head`): no fault
         _give_up_output()

@@ -26,6 +26,7 @@ from rnntext.tables import BatchingOptions
 BATCHES_A_WINDOW = 16
 """Texts are sorted by length within windows of this many batches, so that a stream of any length fits."""
 SELFTEST_LENGTHS = (1, 2, 3, 5, 8, 13, 21, 34)
+SELFTEST_LONGEST_WORD = 30  # characters; a token as long as a text might be one, and nobody's text belongs there
 SELFTEST_TOLERANCE = 1e-4
 
 Text = str | Mapping[str, Any]
@@ -205,11 +206,11 @@ def selftest(model: TrainedModel, texts: list[str] | None = None) -> dict[str, A
     """
     if texts is None:
         random = np.random.default_rng(0)
-        words = range(2, len(model.vocabulary))
-        texts = [
-            " ".join(model.vocabulary.token(int(word)) for word in random.choice(words, length)) if words else ""
-            for length in SELFTEST_LENGTHS
+        vocabulary = model.vocabulary
+        words = [
+            word for word in map(vocabulary.token, range(2, len(vocabulary))) if len(word) <= SELFTEST_LONGEST_WORD
         ]
+        texts = [" ".join(random.choice(words, length).tolist()) if words else "" for length in SELFTEST_LENGTHS]
     return {"texts": texts, "outputs": [model(text).to_dict() for text in texts]}
 
 

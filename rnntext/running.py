@@ -66,7 +66,8 @@ def run(
         DataError: the data cannot be used.
         UsageError: ``out`` may not be written to, the device is not there, or overrides come with a ``Recipe``.
         TrainingError: the loss stopped being a number.
-        KeyboardInterrupt: Ctrl-C before the first epoch was finished; nothing is left on disk.
+        KeyboardInterrupt: Ctrl-C before the first epoch was finished (nothing is left on disk), or while the
+            trained model was measured (the folder predicts, without metrics).
     """
     if not isinstance(recipe, Recipe):
         recipe = read_recipe(recipe, overrides)
@@ -107,11 +108,14 @@ def run(
             raise KeyboardInterrupt
 
         model.load_state_dict(folder.read_weights())
-        metrics = _measure(model, recipe, prepared, result, folder, device, reporter)
+        # Made by the model as it will be loaded, so that what is measured is what is served.
+        folder.write_json(run_folder.SELFTEST, selftest(assemble(folder, device)))
+        try:
+            metrics = _measure(model, recipe, prepared, result, folder, device, reporter)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"interrupted while measuring; {folder.path} predicts, without metrics") from None
         metrics["training"]["parameters"] = parameters
         metrics["data"]["coverage"] = coverage
-        # Made by the model as it will be loaded, so that what was measured is what is served.
-        folder.write_json(run_folder.SELFTEST, selftest(assemble(folder, device)))
         folder.write_json(run_folder.METRICS, metrics)
         return Run(folder.path, metrics, result.interrupted)
 
@@ -144,17 +148,18 @@ def _surroundings(recipe: Recipe) -> Iterator[tuple[torch.device, int]]:
 def _begin_embeddings(
     model: TextModel, recipe: Recipe, prepared: Prepared, reporter: Reporter
 ) -> dict[str, dict[str, float]]:
-    """Let embeddings fill their weights; return, by embedding and split, the share of tokens that have a vector."""
+    """Let embeddings fill their weights; return, by table and split, the share of tokens that have a vector."""
     coverage: dict[str, dict[str, float]] = {}
-    for choice, embedding in zip(recipe.embeddings, model.embeddings, strict=True):
+    # By table, not by type: a recipe may join vectors of several sources.
+    for label, embedding in zip(recipe.embedding_labels(), model.embeddings, strict=True):
         begin, covers = getattr(embedding, "begin", None), getattr(embedding, "covers", None)
         if begin is not None:
             begin()
         if covers is not None:
             shares = prepared.shares_of(covers(prepared.table.types))
-            coverage[choice.name] = shares
+            coverage[label] = shares
             shown = ", ".join(f"{share:.1%} of {name}" for name, share in shares.items())
-            reporter.note(f"{choice.name}: vectors for {shown} (tokens)")
+            reporter.note(f"{label}: vectors for {shown} (share of tokens)")
     return coverage
 
 

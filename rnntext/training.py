@@ -204,7 +204,8 @@ class RateSchedule:
     def next(self) -> float:
         """Return the rate of the next step."""
         self._step += 1
-        return self._options.learning_rate * self._reduction * self._share(min(1.0, self._step / self._total))
+        # The middle of the step, so that neither the first nor the last rate is zero.
+        return self._options.learning_rate * self._reduction * self._share(min(1.0, (self._step - 0.5) / self._total))
 
     def _share(self, progress: float) -> float:
         """Return the rate at a share of all steps, as a share of the largest."""

@@ -804,3 +804,12 @@ def test_progress_bars_come_back_after_a_failure_and_stay_off_where_they_were(li
 def test_nothing_is_printed(library, parquet, capfd):
     hub(parquet({"text": ["a"], "label": ["x"]}))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_local_file_is_read_as_a_file_even_where_path_names_a_data_set(tmp_path):
+    """As `rnntext evaluate RUN FILE` asks for it, of a recipe that was trained on a data set of the hub."""
+    file = tmp_path / "more.csv"
+    file.write_text("text,label\nfine,good\n", encoding="utf-8")
+    dataset = HuggingFaceDataset(path="nobody/nothing", test=str(file))
+    assert dataset.files("test") == (str(file),)
+    assert [example.text for example in dataset.read("test")] == ["fine"]

@@ -203,18 +203,19 @@ def test_a_constant_rate_stays():
 
 
 def test_a_warm_up_rises_evenly_and_stays():
-    expected = [0.1 * min(1, step / 5) for step in range(1, 21)]
+    expected = [0.1 * min(1, (step - 0.5) / 5) for step in range(1, 21)]
     assert rates(20, schedule="warmup", warmup_fraction=0.25) == pytest.approx(expected)
 
 
 def test_a_linear_schedule_rises_and_falls_to_zero():
-    expected = [0.1 * min(step / 5, (20 - step) / 15) for step in range(1, 21)]
+    expected = [0.1 * min((step - 0.5) / 5, (20.5 - step) / 15) for step in range(1, 21)]
     assert rates(20, schedule="linear", warmup_fraction=0.25) == pytest.approx(expected)
 
 
 def test_a_cosine_schedule_rises_and_falls_to_zero():
     expected = [
-        0.1 * (step / 5 if step < 5 else (1 + math.cos(math.pi * (step - 5) / 15)) / 2) for step in range(1, 21)
+        0.1 * (middle / 5 if middle < 5 else (1 + math.cos(math.pi * (middle - 5) / 15)) / 2)
+        for middle in (step - 0.5 for step in range(1, 21))
     ]
     assert rates(20, schedule="cosine", warmup_fraction=0.25) == pytest.approx(expected)
 
@@ -224,6 +225,12 @@ def test_without_warm_up_the_rate_starts_at_its_largest(schedule):
     found = rates(1000, schedule=schedule, warmup_fraction=0.0)
     assert found[0] == pytest.approx(0.1, rel=2e-3)
     assert found == sorted(found, reverse=True)
+
+
+@pytest.mark.parametrize("schedule", ["linear", "cosine", "warmup"])
+def test_a_training_of_one_step_learns(schedule):
+    (rate,) = [RateSchedule(TrainingOptions(epochs=1, learning_rate=0.1, schedule=schedule), 1).next()]
+    assert rate > 0.04
 
 
 def test_more_steps_than_planned_never_give_a_negative_rate():
@@ -248,7 +255,9 @@ def test_plateau_keeps_the_rate_while_the_metric_gets_better(toy, scripted):
 
 def test_the_rate_reaches_the_optimizer(toy):
     found = toy.train(epochs=2, schedule="linear", warmup_fraction=0.0)
-    assert [line["learning_rate"] for line in found.history] == pytest.approx([0.01, 0.0], abs=1e-9)
+    steps = 12  # of both epochs
+    expected = [0.02 * (steps - done + 0.5) / steps for done in (6, 12)]
+    assert [line["learning_rate"] for line in found.history] == pytest.approx(expected)
 
 
 # --- which epoch is kept ---------------------------------------------------------------------------------------

@@ -95,10 +95,10 @@ class HuggingFaceDataset:
     def files(self, split: Split) -> tuple[str, ...]:
         """Return a split's local file, all files of a local folder, or () for a data set of the hub."""
         source = source_of(self._sources, split)
-        if self._path is None:
+        if self._is_file(source):
             return (source,)
         found = []
-        for folder, folders, names in os.walk(self._path):
+        for folder, folders, names in os.walk(str(self._path)):
             folders[:] = sorted(inner for inner in folders if not inner.startswith("."))
             found += [os.path.join(folder, name) for name in sorted(names) if not name.startswith(".")]
         return tuple(found)
@@ -113,7 +113,7 @@ class HuggingFaceDataset:
         return self._examples(source_of(self._sources, split))
 
     def _examples(self, source: str) -> Iterator[Example]:
-        shown = source if self._path is None else f"{self._path} {source}"
+        shown = source if self._is_file(source) else f"{self._path} {source}"
         table = self._loaded(source, shown)
         if not table.num_rows:
             raise DataError("no rows; name a split or file that has some", shown)
@@ -141,12 +141,13 @@ class HuggingFaceDataset:
             raise DataError(f"{kind} (or set dataset.path and name a split of it)", source)
         import datasets
 
-        arguments = self._hub_arguments(source) if self._path is not None else self._file_arguments(source)
+        is_file = self._is_file(source)
+        arguments = self._file_arguments(source) if is_file else self._hub_arguments(source)
         if "trust_remote_code" in inspect.signature(datasets.load_dataset).parameters:
             arguments["trust_remote_code"] = False  # older releases run a data set's own code unless told not to
         try:
             with _no_progress_bars():
-                if source.endswith(".parquet") and self._path is None and _is_empty_parquet(source):
+                if source.endswith(".parquet") and is_file and _is_empty_parquet(source):
                     raise DataError("no rows; name a file that has some", shown)
                 return datasets.load_dataset(**arguments)
         except DataError:
@@ -167,8 +168,12 @@ class HuggingFaceDataset:
             arguments |= {"keep_default_na": False, "converters": dict.fromkeys(columns, str)}
         return arguments
 
+    def _is_file(self, source: str) -> bool:
+        """Whether a source is a file: always without ``path``; with it where ``evaluate RUN FILE`` gives one."""
+        return self._path is None or (_builder(source) is not None and os.path.isfile(source))
+
     def _advice(self, source: str) -> str:
-        if self._path is None:
+        if self._path is None or self._is_file(source):
             return "Check that the file is whole and of the kind that its suffix says."
         if os.path.isdir(self._path):
             return f"Check the files in the folder, dataset.name and the split {source!r}."

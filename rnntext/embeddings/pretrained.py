@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -15,13 +15,16 @@ from rnntext.embeddings.vectors import Vectors, read_file, read_source, source_p
 from rnntext.embeddings.word_dropout import UNKNOWN_ID, drop_words
 from rnntext.errors import DataError
 
+ROWS_AT_ONCE = 20_000
+
 
 class PretrainedEmbedding(nn.Module):
     """Word vectors from a package, a file or a spaCy pipeline.
 
     Words of the training split get a row of their own, started at their vector and trained. Any other word that
     the source has is read with its vector as it is, frozen, at prediction too: those rows travel with the model,
-    as float16. Only words without a vector are ``<unk>``.
+    as float16. Only words without a vector are ``<unk>``. A word is looked up as the vocabulary writes it, else in
+    lower case; where the source has it in other letters only (Paris for paris), that vector is taken.
 
     Choose it for short texts and small training sets: it knows words that the training split never showed.
 
@@ -60,14 +63,19 @@ class PretrainedEmbedding(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self._initial_range = initial_range
         self._keep = keep
-        # A model that is loaded brings its rows along; only training reads the source.
+        # A model that is loaded brings its rows along; only training reads the source, and only once.
         self._source = (source, path, words)
-        self.output_dim = output_dim or self._read().matrix.shape[1]
+        self._vectors: Vectors | None = None
+        if output_dim is None:
+            self._vectors = self._read()
+            output_dim = int(self._vectors.matrix.shape[1])
+        self.output_dim = output_dim
         self.weight = nn.Parameter(torch.zeros(len(vocabulary), self.output_dim), requires_grad=trainable)
         self.register_buffer("frozen", torch.zeros(0, self.output_dim, dtype=torch.float16))
         self.register_buffer("frozen_words", torch.zeros(0, dtype=torch.uint8))
-        self._rows: dict[str, int] | None = None
-        self._known_types: tuple[Sequence[str], np.ndarray] = ((), np.zeros(0, dtype=np.int64))
+        self._started = np.zeros(len(vocabulary), dtype=bool)
+        self._words_index: dict[str, int] | None = None
+        self._looked_up: tuple[Sequence[str], Tensor] = ((), torch.zeros(0, dtype=torch.int64))
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -89,78 +97,100 @@ class PretrainedEmbedding(nn.Module):
         """Fill the rows from the source; called once before training, never when a model is loaded.
 
         Raises:
-            DataError: the source's width is not ``output_dim``, or it cannot be read.
+            DataError: the source's width is not ``output_dim``, it cannot be read, or it holds no finite numbers.
         """
-        vectors = self._read()
+        vectors, self._vectors = self._vectors or self._read(), None
         if vectors.matrix.shape[1] != self.output_dim:
-            width = vectors.matrix.shape[1]
             raise DataError(
-                f"the vectors are {width} wide, and embedding.output_dim is {self.output_dim}; leave it out"
+                f"the vectors are {vectors.matrix.shape[1]} wide, and embedding.output_dim is {self.output_dim}; "
+                "leave it out"
             )
-        kept = vectors.words[: self._keep]
-        words = "\n".join(kept).encode("utf-8", "replace")
-        self.frozen = torch.from_numpy(np.array(vectors.matrix[: len(kept)], dtype=np.float16))
-        self.frozen_words = torch.frombuffer(bytearray(words or b"\n"), dtype=torch.uint8)
-        self._rows = None
         # The trained rows start from the source in full, whatever `keep` leaves out of the model.
-        rows: dict[str, int] = {}
-        for number, word in enumerate(vectors.words):
-            rows.setdefault(word, number)
-        found = [(token_id, rows.get(self.vocabulary.token(token_id))) for token_id in range(len(self.vocabulary))]
+        index = self._index(vectors.words)
+        kept = index if self._keep is None else self._index(vectors.words[: self._keep])
+        source_rows = np.asarray([self._look_up(index, token) for token in self._tokens()], dtype=np.int64)
+        source_rows[: UNKNOWN_ID + 1] = -1  # <pad> and <unk> stand for no word of the source
+        self._started = source_rows >= 0
+        self.frozen = _half(vectors.matrix, np.fromiter(kept.values(), dtype=np.int64, count=len(kept)))
+        self.frozen_words = _packed(kept)
+        self._forget_look_ups()
         with torch.no_grad():
             self.weight.uniform_(-self._initial_range, self._initial_range)
             self.weight[0].zero_()
-            known = [(token_id, row) for token_id, row in found if row is not None and token_id > UNKNOWN_ID]
-            if known:
-                token_ids, source_rows = map(np.asarray, zip(*known, strict=True))
-                matrix = np.asarray(vectors.matrix[source_rows], dtype=np.float32)
-                self.weight[torch.from_numpy(token_ids)] = torch.from_numpy(matrix)
+            started = np.asarray(vectors.matrix[source_rows[self._started]], dtype=np.float32)
+            self.weight[torch.from_numpy(self._started)] = torch.from_numpy(started)
 
     def covers(self, types: Sequence[str]) -> np.ndarray:
-        """Return bool [types]: which raw tokens have a vector in the source."""
-        rows = self._frozen_rows()
-        return np.fromiter((self._row(rows, token) >= 0 for token in types), dtype=bool, count=len(types))
+        """Return bool [types]: which raw tokens are read by a vector that comes from the source."""
+        frozen = np.asarray([self._look_up(self._frozen_index(), token) >= 0 for token in types], dtype=bool)
+        covered: np.ndarray = frozen | self._started[self.vocabulary.encode(types)]
+        return covered
 
     def forward(self, batch: Batch) -> Tensor:
         """Return float [B, T, E]: trained rows of training words, frozen rows of other known words."""
-        token_ids = drop_words(batch.token_ids, self.word_dropout, self.training)
-        embedded = nn.functional.embedding(token_ids, self.weight, padding_idx=0)  # [B, T, E]
-        if len(self.frozen) and batch.type_ids is not None:
-            embedded = self._with_frozen(embedded, batch)
+        num_trained = len(self.weight)
+        # Frozen rows are numbered after the trained ones, so that word dropout treats all words alike.
+        row_ids = drop_words(self._row_ids(batch), self.word_dropout, self.training)  # [B, T]
+        is_frozen = row_ids >= num_trained
+        trained_ids = row_ids.masked_fill(is_frozen, UNKNOWN_ID)
+        embedded = nn.functional.embedding(trained_ids, self.weight, padding_idx=0)  # [B, T, E]
+        if bool(is_frozen.any()):
+            frozen = self.get_buffer("frozen")[row_ids[is_frozen] - num_trained]
+            embedded = embedded.index_put((is_frozen,), frozen.to(embedded.dtype))
         dropped: Tensor = self.dropout(embedded)
         return dropped
 
-    def _with_frozen(self, embedded: Tensor, batch: Batch) -> Tensor:
-        """Put the source's rows where a token is unknown to the vocabulary but known to the source."""
-        assert batch.type_ids is not None
-        unknown = (batch.token_ids == UNKNOWN_ID).nonzero(as_tuple=True)  # real unknown words, not dropped ones
-        if not len(unknown[0]):
-            return embedded
-        rows = self._rows_of_types(batch.types)[batch.type_ids[unknown].cpu().numpy()]
-        has_row = torch.from_numpy(rows >= 0).to(embedded.device)
-        places = tuple(index[has_row] for index in unknown)
-        frozen = self.get_buffer("frozen")[torch.from_numpy(rows[rows >= 0]).to(embedded.device)]
-        return embedded.index_put(places, frozen.to(embedded.dtype))
+    def _row_ids(self, batch: Batch) -> Tensor:
+        """Return int64 [B, T]: the token ids, but V + n where only the source knows the word, as its row n."""
+        unknown = batch.token_ids == UNKNOWN_ID
+        if batch.type_ids is None or not len(self.get_buffer("frozen")) or not bool(unknown.any()):
+            return batch.token_ids
+        rows = self._frozen_rows(batch.types)[batch.type_ids[unknown].cpu()].to(unknown.device)
+        row_ids = batch.token_ids.clone()
+        row_ids[unknown] = torch.where(rows >= 0, rows + len(self.weight), UNKNOWN_ID)
+        return row_ids
 
-    def _rows_of_types(self, types: Sequence[str]) -> np.ndarray:
+    def _frozen_rows(self, types: Sequence[str]) -> Tensor:
         """Return int64 [types]: the frozen row of each raw token, -1 without one; worked out once a type table."""
-        known, rows = self._known_types
+        known, rows = self._looked_up
         if known is not types or len(rows) != len(types):
-            words = self._frozen_rows()
-            rows = np.fromiter((self._row(words, token) for token in types), dtype=np.int64, count=len(types))
-            self._known_types = (types, rows)
+            index = self._frozen_index()
+            rows = torch.tensor([self._look_up(index, token) for token in types], dtype=torch.int64)
+            self._looked_up = (types, rows)
         return rows
 
-    def _row(self, rows: Mapping[str, int], token: str) -> int:
-        return rows.get(self.vocabulary.normalize(token), rows.get(token, -1))
+    def _frozen_index(self) -> dict[str, int]:
+        if self._words_index is None:
+            words = _unpacked(self.get_buffer("frozen_words"))
+            self._words_index = dict(zip(words, range(len(self.get_buffer("frozen"))), strict=False))
+        return self._words_index
 
-    def _frozen_rows(self) -> dict[str, int]:
-        if self._rows is None:
-            words = bytes(self.get_buffer("frozen_words").cpu().numpy()).decode("utf-8").split("\n")
-            self._rows = {}
-            for number, word in enumerate(words[: len(self.get_buffer("frozen"))]):
-                self._rows.setdefault(word, number)
-        return self._rows
+    def _forget_look_ups(self) -> None:
+        self._words_index = None
+        self._looked_up = ((), torch.zeros(0, dtype=torch.int64))
+
+    def _index(self, words: Sequence[str]) -> dict[str, int]:
+        """Return normal form -> row of the first word that is written so, else of the first that becomes it."""
+        index: dict[str, int] = {}
+        others: list[tuple[str, int]] = []
+        for row, word in enumerate(words):
+            normal = self.vocabulary.normalize(word)
+            if normal == word:
+                index.setdefault(word, row)
+            else:
+                others.append((normal, row))
+        for normal, row in others:
+            index.setdefault(normal, row)
+        # "" stands for a text without tokens; words of several lines, which spaCy has, could not be packed.
+        return {word: row for word, row in index.items() if word and "\n" not in word}
+
+    def _look_up(self, index: Mapping[str, int], token: str) -> int:
+        """Return the row of a token as the vocabulary writes it, else in lower case, else -1."""
+        normal = self.vocabulary.normalize(token)
+        return index.get(normal, index.get(normal.lower(), -1))
+
+    def _tokens(self) -> list[str]:
+        return [self.vocabulary.token(token_id) for token_id in range(len(self.vocabulary))]
 
     def _read(self) -> Vectors:
         source, path, words = self._source
@@ -172,5 +202,26 @@ class PretrainedEmbedding(nn.Module):
             stored = state_dict.get(prefix + name)
             if stored is not None:
                 setattr(self, name, torch.empty_like(stored, device=self.weight.device))
-        self._rows = None
+        self._forget_look_ups()
         super()._load_from_state_dict(state_dict, prefix, *arguments)
+
+
+def _half(matrix: np.ndarray, rows: np.ndarray) -> Tensor:
+    """Return rows as they travel with a model: float16 [rows, E]."""
+    half = np.empty((len(rows), matrix.shape[1]), dtype=np.float16)
+    with np.errstate(over="ignore"):
+        for start in range(0, len(rows), ROWS_AT_ONCE):  # the whole in float32 may not fit in memory
+            half[start : start + ROWS_AT_ONCE] = matrix[rows[start : start + ROWS_AT_ONCE]]
+    if not np.isfinite(half).all():
+        raise DataError("the vectors hold numbers that are not finite, or too large for float16 (65,504)")
+    return torch.from_numpy(half)
+
+
+def _packed(words: Iterable[str]) -> Tensor:
+    """Return the words as uint8, one a line: safetensors holds nothing but numbers."""
+    lines = "".join(f"{word}\n" for word in words) or "\n"  # torch has no view of an empty buffer
+    return torch.frombuffer(bytearray(lines.encode("utf-8", "surrogatepass")), dtype=torch.uint8)
+
+
+def _unpacked(words: Tensor) -> list[str]:
+    return bytes(words.cpu().numpy()).decode("utf-8", "surrogatepass").split("\n")
