@@ -18,6 +18,8 @@ What every part promises, besides the methods of its kind:
   combination of options that cannot work. It sees every option, defaults filled in, before data are read.
 - An embedding may define ``begin()``, called once before training and never when a model is loaded, to fill its
   weights from elsewhere; and ``covers(types)``, bool [types], which raw tokens it has a vector for.
+- A dataset may keep ``notes``, a dict of what -> count, of what ``read`` passed over. Its options ``train``, ``test``
+  and ``group_fields``, where it has them, mean the same as everywhere: ``evaluate RUN FILE`` sets ``test``.
 - It may define ``refused_options``: a mapping of option names that people try to the reason against them.
 
 This module imports no torch, so that reading metadata stays quick.
@@ -49,6 +51,9 @@ WIRED: Mapping[str, frozenset[str]] = {
 """The constructor arguments of each kind that rnntext fills in; all others are recipe options."""
 
 KINDS = tuple(WIRED)
+
+PAD_ID, UNKNOWN_ID = 0, 1
+"""Ids of ``<pad>`` and ``<unk>`` in every vocabulary."""
 
 
 class _FileMarker:
@@ -90,7 +95,7 @@ class Example:
 
 @dataclass(slots=True)
 class Batch:
-    """Texts padded to one length: the only thing that embeddings and heads see."""
+    """Texts padded to one length: what embeddings read, and heads beside the encoded texts."""
 
     token_ids: Tensor
     """int64 [B, T], vocabulary ids, 0 (``<pad>``) after a text's last token."""
@@ -101,7 +106,8 @@ class Batch:
     type_ids: Tensor | None = None
     """int64 [B, T], positions in ``types``; -1 at padding."""
     types: Sequence[str] = ()
-    """Distinct raw tokens, untouched by lower-casing or vocabulary size: for character features."""
+    """Distinct raw tokens, untouched by lower-casing or vocabulary size: for character features. The first is "",
+    which stands for a text without tokens."""
     rows: np.ndarray | None = None
     """int64 [B], which examples of the split these are."""
 
@@ -148,7 +154,7 @@ class HeadOutput:
     logits: Tensor
     """float, of a shape that the head chooses: [B, L] for classification."""
     loss: Tensor | None = None
-    """float scalar, mean over the batch; None without targets."""
+    """float scalar, mean over the texts of the batch, so that means of batches add up; None without targets."""
 
 
 class Prediction:

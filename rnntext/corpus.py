@@ -60,10 +60,6 @@ class SplitTable:
             rows = self.rows[start : start + ROWS_A_WRITE]
             yield from self.table[rows.tolist()]["example"]
 
-    def located(self, error: DataError) -> DataError:
-        """Return a head's error with this split's file."""
-        return error.located(self.file)
-
 
 @dataclass(slots=True)
 class Corpus:

@@ -15,6 +15,7 @@ from rnntext.encoding import TypeTable, encode_examples
 from rnntext.model import TextModel, build_model
 from rnntext.preparing import prepare
 from rnntext.recipe import Recipe
+from rnntext.tables import TrainingOptions
 
 ASSUMED_WORDS = 20_000
 ASSUMED_TOKENS = 50
@@ -66,7 +67,8 @@ def describe(recipe: Recipe, note: Callable[[str], None]) -> Description:
     batches = evaluation_batches(lengths, recipe.batching)
     longest = max(batches, key=lambda rows: len(rows) * int(lengths[rows].max()))
     batch = collator.batch(longest)
-    return Description(_stages(recipe, model, batch, len(vocabulary)), _shape(batch), _memory(model, batch))
+    stages = _stages(recipe, model, batch, len(vocabulary))
+    return Description(stages, _shape(batch), _memory(model, batch, recipe.training))
 
 
 def _assumed(recipe: Recipe) -> tuple[Vocabulary, dict[str, Any], Collator]:
@@ -104,7 +106,7 @@ def _stages(recipe: Recipe, model: TextModel, batch: Batch, words: int) -> list[
     return stages
 
 
-def _memory(model: TextModel, batch: Batch) -> dict[str, float]:
+def _memory(model: TextModel, batch: Batch, training: TrainingOptions) -> dict[str, float]:
     """Measure what a training step holds: weights, gradients, optimizer state, and what backward needs."""
     held: dict[int, int] = {}
 
@@ -117,9 +119,16 @@ def _memory(model: TextModel, batch: Batch) -> dict[str, float]:
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         model(batch)
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
-    weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    trained = sum(each.numel() * each.element_size() for each in model.parameters() if each.requires_grad)
+    moments = 2 if training.optimizer.startswith("adam") else int(training.momentum > 0)
     activations = sum(size for pointer, size in held.items() if pointer not in own)
-    megabytes = {"weights": weights, "gradients": weights, "adam": 2 * weights, "activations": activations}
+    megabytes = {
+        "weights": weights,
+        "gradients": trained,
+        training.optimizer: moments * trained,
+        "activations": activations,
+    }
     return {name: size / 1e6 for name, size in megabytes.items()}
 
 

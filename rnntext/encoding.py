@@ -16,11 +16,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from rnntext.contracts import Example, Head, Tokenizer, Vocabulary
+from rnntext.contracts import UNKNOWN_ID, Example, Head, Tokenizer, Vocabulary
 
 EMPTY = ""
 """Stands for a text without tokens, which is read as one ``<unk>``."""
-UNKNOWN_ID = 1
 VALUES_A_WRITE = 1 << 18
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -32,7 +31,8 @@ class GroupedScores:
     make_scores: Callable[[], Scores]
     total: Scores = field(init=False)
     texts: int = 0
-    loss_sum: float = 0.0
+    loss_sum: float | None = None
+    """Of all texts; None where no loss was counted."""
     _groups: dict[str, dict[str, tuple[Scores, int]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -53,7 +53,7 @@ class GroupedScores:
 
     def scores(self) -> dict[str, float]:
         """Return metric -> value over all texts; ``loss`` too where there was one."""
-        loss = {} if math.isnan(self.loss_sum) else {"loss": self.loss_sum / max(1, self.texts)}
+        loss = {} if self.loss_sum is None else {"loss": self.loss_sum / max(1, self.texts)}
         return {**self.total.compute(), **loss}
 
     def groups(self) -> GroupScores:
@@ -85,7 +85,8 @@ def evaluate(
             output: HeadOutput = model(batch)
             groups = {} if into is None else groups_of(texts.split, rows_of(batch))
             counts.update(head.answers(output), targets_of(batch), groups)
-            counts.loss_sum += math.nan if output.loss is None else float(output.loss) * len(batch.lengths)
+            if output.loss is not None:
+                counts.loss_sum = (counts.loss_sum or 0.0) + float(output.loss) * len(batch.lengths)
     return counts
 
 

@@ -23,10 +23,10 @@ class ClassificationScores:
     """Accuracy, F1 and calibration of labels.
 
     ``accuracy``: share of texts whose label (with several: whose whole set) is right. ``macro_f1``: mean of the
-    labels' F1, over labels that occur or are predicted (with several: over all). ``micro_f1`` (several only): F1
-    of all decisions together. ``ece``: expected calibration error, how far confidence is from accuracy, in 15
-    bins of equal width (Guo et al. 2017, On calibration of modern neural networks, section 2); with several
-    labels, of each yes-or-no decision.
+    labels' F1, over labels that occur or are predicted (with several: over all). ``micro_f1``: F1 of all decisions
+    together; only with several labels a text. ``ece``: expected calibration error, how far confidence is from
+    accuracy, in 15 bins of equal width (Guo et al. 2017, On calibration of modern neural networks, section 2);
+    with several labels, of each yes-or-no decision.
 
     Args:
         num_labels: L.
@@ -86,11 +86,8 @@ class ClassificationScores:
         f1 = np.divide(2 * self.true_positives, decided, out=np.zeros(len(decided)), where=decided > 0)
         counted = np.ones(len(decided), dtype=bool) if self.multi_label else decided > 0
         gaps = np.abs(self.bin_confidence - self.bin_right).sum()
-        scores = {
-            "accuracy": self.right / self.texts,
-            "macro_f1": float(f1[counted].mean()),
-            "ece": float(gaps / self.bin_decisions.sum()),
-        }
-        if self.multi_label:
+        scores = {"accuracy": self.right / self.texts, "macro_f1": float(f1[counted].mean())}
+        if self.multi_label:  # with one label a text it is the accuracy over again
             scores["micro_f1"] = float(2 * self.true_positives.sum() / max(1, decided.sum()))
+        scores["ece"] = float(gaps / self.bin_decisions.sum())
         return scores

@@ -11,9 +11,9 @@ import numpy as np
 from rnntext.baselines import LabelledTokens
 from rnntext.batching import Collator
 from rnntext.caching import cache_error, cache_folder
-from rnntext.contracts import Head, Split, Tokenizer, Vocabulary
+from rnntext.contracts import UNKNOWN_ID, Head, Split, Tokenizer, Vocabulary
 from rnntext.corpus import Corpus, read_corpus
-from rnntext.encoding import UNKNOWN_ID, EncodedSplit, TypeTable, encode_examples, share_of_tokens, type_counts
+from rnntext.encoding import EncodedSplit, TypeTable, encode_examples, share_of_tokens, type_counts
 from rnntext.errors import DataError
 from rnntext.recipe import Recipe
 

@@ -31,10 +31,12 @@ class RunFolder:
 
     Args:
         path: where it is.
+        replaces: the run that it takes the place of once there is something to keep.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, replaces: Path | None = None) -> None:
         self.path = Path(path)
+        self._replaces = replaces
 
     @staticmethod
     def claim(path: str | Path | None, name: str, force: bool) -> RunFolder:
@@ -43,7 +45,8 @@ class RunFolder:
         Args:
             path: where; ``runs/<name>-<number>``, the next free number, if None.
             name: the recipe's name.
-            force: replace a run that is there already; nothing but a run is ever replaced.
+            force: replace a run that is there already, once ``settle`` finds weights in the new one; nothing but a
+                run is ever replaced.
 
         Raises:
             UsageError: the folder exists and may not be replaced, or cannot be made.
@@ -52,11 +55,13 @@ class RunFolder:
             if path is None:
                 return RunFolder(_next_free(Path("runs"), name))
             RunFolder.check_free(path, force)
-            folder = RunFolder(path)
-            if force and folder.path.exists():
-                shutil.rmtree(folder.path)
-            folder.path.mkdir(parents=True, exist_ok=True)
-            return folder
+            target = Path(path)
+            if not (target.is_dir() and any(target.iterdir())):
+                target.mkdir(parents=True, exist_ok=True)
+                return RunFolder(target)
+            beside = target.with_name(f".{target.name}.{os.getpid()}{PARTIAL}")
+            beside.mkdir()
+            return RunFolder(beside, target)
         except OSError as error:
             raise UsageError(f"cannot make the run folder {error.filename}: {error.strerror}") from None
 
@@ -77,9 +82,16 @@ class RunFolder:
         if not force:
             raise UsageError(f"{folder} holds a run already; give --out another folder, or --force to replace it")
 
-    def discard(self) -> None:
-        """Delete the folder of a run that came to nothing."""
-        shutil.rmtree(self.path, ignore_errors=True)
+    def settle(self) -> bool:
+        """End the training: put a run with weights in its place, delete one without; return whether there are any."""
+        kept = self.file(WEIGHTS).is_file()
+        if not kept:
+            shutil.rmtree(self.path, ignore_errors=True)
+        elif self._replaces is not None:
+            shutil.rmtree(self._replaces)
+            self.path = self.path.rename(self._replaces)
+            self._replaces = None
+        return kept
 
     def file(self, name: str) -> Path:
         """Return the path of one of the run's files."""

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import platform
-import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from rnntext import __version__, registry, run_folder
-from rnntext.contracts import KINDS, Split
+from rnntext.contracts import KINDS
 from rnntext.devices import choose_device, choose_threads
-from rnntext.errors import Problem, RecipeError, UsageError
-from rnntext.evaluation import GroupedScores, evaluate, groups_of
+from rnntext.errors import Problem, RecipeError, TrainingError, UsageError
+from rnntext.measuring import measure
 from rnntext.model import TextModel, build_model
 from rnntext.prediction import assemble, selftest
 from rnntext.preparing import Prepared, prepare
 from rnntext.progress import LineReporter, Reporter
 from rnntext.recipe import Recipe, read_recipe
 from rnntext.run_folder import RunFolder
-from rnntext.training import TrainingResult, train
+from rnntext.training import train
 
-TEXTS_TO_TIME = 1000
 PACKAGES = ("torch", "numpy", "spacy", "nltk", "datasets", "scikit-learn", "safetensors", "pydantic")
 
 
@@ -66,8 +62,9 @@ def run(
         DataError: the data cannot be used.
         UsageError: ``out`` may not be written to, the device is not there, or overrides come with a ``Recipe``.
         TrainingError: the loss stopped being a number.
-        KeyboardInterrupt: Ctrl-C before the first epoch was finished (nothing is left on disk), or while the
-            trained model was measured (the folder predicts, without metrics).
+        KeyboardInterrupt: Ctrl-C before the first epoch was finished (nothing is left on disk, and a run that
+            ``force`` was to replace is still there), or while the trained model was measured (the folder predicts,
+            without metrics).
     """
     if not isinstance(recipe, Recipe):
         recipe = read_recipe(recipe, overrides)
@@ -91,30 +88,34 @@ def run(
 
         folder = RunFolder.claim(out, recipe.name, force)
         _write_before_training(folder, recipe, prepared, model, device, threads)
-        result = train(
-            model,
-            prepared.collator("train", device),
-            prepared.collator("validation", device),
-            recipe.training,
-            recipe.batching,
-            recipe.select_by,
-            recipe.seed,
-            keep=lambda trained: folder.save_weights(trained.state_dict()),
-            record=folder.append_history,
-            reporter=reporter,
-        )
-        if not result.best_epoch:  # interrupted before there was anything to keep
-            folder.discard()
-            raise KeyboardInterrupt
-
-        model.load_state_dict(folder.read_weights())
-        # Made by the model as it will be loaded, so that what is measured is what is served.
-        folder.write_json(run_folder.SELFTEST, selftest(assemble(folder, device)))
         try:
-            metrics = _measure(model, recipe, prepared, result, folder, device, reporter)
+            result = train(
+                model,
+                prepared.collator("train", device),
+                prepared.collator("validation", device),
+                recipe.training,
+                recipe.batching,
+                recipe.select_by,
+                recipe.seed,
+                keep=lambda trained: folder.save_weights(trained.state_dict()),
+                record=folder.append_history,
+                reporter=reporter,
+            )
+        except TrainingError as error:
+            there = f" The best epoch until then is kept: {folder.path}" if folder.settle() else ""
+            raise TrainingError(f"{error}{there}") from None
+        finally:
+            # However it ended, what was kept predicts.
+            if kept := folder.settle():
+                # The model as it will be loaded, so that what is measured is what is served.
+                trained = assemble(folder, device)
+                folder.write_json(run_folder.SELFTEST, selftest(trained))
+        if not kept:
+            raise KeyboardInterrupt
+        try:
+            metrics = measure(trained, prepared, result, folder.megabytes(), reporter)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(f"interrupted while measuring; {folder.path} predicts, without metrics") from None
-        metrics["training"]["parameters"] = parameters
         metrics["data"]["coverage"] = coverage
         folder.write_json(run_folder.METRICS, metrics)
         return Run(folder.path, metrics, result.interrupted)
@@ -198,108 +199,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def _measure(
-    model: TextModel,
-    recipe: Recipe,
-    prepared: Prepared,
-    result: TrainingResult,
-    folder: RunFolder,
-    device: torch.device,
-    reporter: Reporter,
-) -> dict[str, Any]:
-    """Score the kept epoch, and simple methods beside it, on splits that training has not touched."""
-    validation = evaluate(model, prepared.collator("validation", device), recipe.batching).scores()
-    closing: Split = "test" if "test" in prepared.splits else "validation"
-    counts = GroupedScores(model.head.scores)
-    evaluate(model, prepared.collator(closing, device), recipe.batching, counts)
-    texts = _texts(prepared, closing)
-    trained = assemble(folder, device)
-    baselines: dict[str, dict[str, float]] = {}
-    baseline_groups: dict[str, Any] = {}
-    if recipe.baselines.enabled and not result.interrupted:
-        baselines, baseline_groups = _baselines(model, recipe, prepared, closing, texts, reporter)
-    return {
-        "validation": validation,
-        "test": counts.scores() if closing == "test" else None,
-        "baselines": baselines,
-        "training": {
-            "seconds": result.seconds,
-            "epochs": result.epochs,
-            "best_epoch": result.best_epoch,
-            "tokens_per_second": result.tokens_per_second,
-            "interrupted": result.interrupted,
-        },
-        "prediction": {
-            "milliseconds_per_text": _milliseconds(lambda: trained(texts), len(texts)),
-            "megabytes": folder.megabytes(),
-        },
-        "groups": counts.groups(),
-        "baseline_groups": baseline_groups,
-        "data": {
-            "texts": {name: len(split) for name, split in prepared.splits.items()},
-            "texts_cut": {name: split.texts_cut for name, split in prepared.splits.items()},
-            "texts_without_tokens": {name: split.texts_without_tokens for name, split in prepared.splits.items()},
-            "unknown_rate": prepared.unknown_rates(),
-            "vocabulary_size": len(prepared.vocabulary),
-            "notes": prepared.corpus.notes,
-        },
-    }
-
-
-def _baselines(
-    model: TextModel, recipe: Recipe, prepared: Prepared, closing: Split, texts: list[Any], reporter: Reporter
-) -> tuple[dict[str, dict[str, float]], dict[str, Any]]:
-    """Train and score each simple method that the head offers."""
-    head = model.head
-    rows, limit = None, recipe.baselines.max_rows
-    if limit is not None and limit < len(prepared.splits["train"]):
-        random = np.random.default_rng((recipe.seed, 20))
-        rows = np.sort(random.choice(len(prepared.splits["train"]), limit, replace=False))
-        reporter.note(f"baselines: trained on {limit:,} of {len(prepared.splits['train']):,} texts (max_rows)")
-    train_data, validation_data = prepared.labelled_tokens("train", rows), prepared.labelled_tokens("validation")
-    closing_data = prepared.labelled_tokens(closing)
-    groups = groups_of(prepared.splits[closing], np.arange(len(prepared.splits[closing])))
-    scores, grouped = {}, {}
-    for name, baseline in head.baselines().items():
-        started = time.perf_counter()
-        baseline.fit(train_data, validation_data)
-        seconds = time.perf_counter() - started
-        counts = GroupedScores(head.scores)
-        counts.update(baseline.answers(closing_data.tokens()), closing_data.targets, groups)
-        scores[name] = {
-            **counts.scores(),
-            "milliseconds_per_text": _milliseconds(
-                lambda method=baseline: method.answers(_from_raw(texts, prepared)), len(texts)
-            ),
-            "megabytes": baseline.megabytes(),
-            "train_seconds": seconds,
-        }
-        scores[name].pop("loss", None)
-        grouped[name] = counts.groups()
-    return scores, grouped
-
-
-def _texts(prepared: Prepared, split: Split) -> list[Any]:
-    """Return some raw texts of a split, as a user would give them."""
-    examples = islice(prepared.corpus.splits[split].examples(), TEXTS_TO_TIME)
-    return [
-        example.text if example.tokens is None else {"text": example.text, "tokens": list(example.tokens)}
-        for example in examples
-    ]
-
-
-def _from_raw(texts: Iterable[Any], prepared: Prepared) -> Iterator[list[str]]:
-    """Yield normalised tokens from raw texts: the work that a baseline has with them, too."""
-    for text in texts:
-        tokens = prepared.tokenizer.tokens(text) if isinstance(text, str) else text["tokens"]
-        yield [prepared.vocabulary.normalize(token) for token in tokens]
-
-
-def _milliseconds(work: Any, count: int) -> float:
-    """Return milliseconds a text, tokenizing included, after one warm-up."""
-    work()
-    started = time.perf_counter()
-    work()
-    return (time.perf_counter() - started) * 1000 / count

@@ -54,7 +54,7 @@ def train(
 ) -> TrainingResult:
     """Train a model; ``keep`` is called whenever an epoch is the best so far.
 
-    Ctrl-C ends the training after the running step; what ``keep`` was given stays.
+    Ctrl-C ends the training at once; what ``keep`` was given stays.
 
     Args:
         model: trained in place, on the device that it is on; its weights afterwards are the last epoch's.
@@ -72,7 +72,7 @@ def train(
         TrainingError: the loss stopped being a number.
     """
     lengths = training.split.types.lengths
-    direction = model.head.metrics.get(select_by, "smaller") if select_by != "loss" else "smaller"
+    direction = model.head.metrics.get(select_by, "smaller")  # loss is no metric of a head, and smaller is better
     sign = 1.0 if direction == "larger" else -1.0
     optimizer = make_optimizer(model, options)
     rate = RateSchedule(options, len(training_batches(lengths, batching, (seed, 0))))
@@ -88,9 +88,11 @@ def train(
             result.seconds += seconds
             result.tokens += totals.tokens
             scores = evaluate(model, validation, batching).scores()
-            # NaN is no loss at all here: it is left out of the scores.
-            value = sign * scores.get(select_by, math.nan)
-            if not (math.isfinite(value) and math.isfinite(scores.get("loss", math.nan))):
+            if select_by not in scores:
+                known = ", ".join(scores)
+                raise TrainingError(f"these data give no {select_by}; set training.select_by to one of: {known}")
+            value = sign * scores[select_by]
+            if not (math.isfinite(value) and math.isfinite(scores["loss"])):
                 raise TrainingError(
                     f"the validation loss or {select_by} is no number after epoch {epoch}. {_advice(options)}"
                 )
@@ -107,8 +109,8 @@ def train(
             }
             result.epochs = epoch
             if is_best:
-                best, since_best, result.best_epoch = value, 0, epoch
                 keep(model)
+                best, since_best, result.best_epoch = value, 0, epoch
             else:
                 since_best += 1
             record(line)

@@ -135,9 +135,24 @@ def test_a_file_in_the_way_is_named(tmp_path):
 def test_a_run_is_replaced_by_force_alone(run_copy):
     with pytest.raises(UsageError, match="holds a run already; give --out another folder, or --force"):
         RunFolder.claim(run_copy, "tiny", False)
-    assert len(names(run_copy)) == 8
-    RunFolder.claim(run_copy, "tiny", True)
-    assert names(run_copy) == set()
+    before = names(run_copy)
+    assert len(before) == 8
+    new = RunFolder.claim(run_copy, "tiny", True)
+    assert names(run_copy) == before, "the old run stays until the new one has something to keep"
+    new.save_weights({"weight": torch.zeros(1)})
+    assert new.settle()
+    assert new.path == run_copy
+    assert names(run_copy) == {"model.safetensors"}
+    assert [path.name for path in run_copy.parent.iterdir()] == [run_copy.name]
+
+
+def test_a_run_is_not_replaced_by_one_that_came_to_nothing(run_copy):
+    before = names(run_copy)
+    new = RunFolder.claim(run_copy, "tiny", True)
+    new.write_text("recipe.toml", "")
+    assert not new.settle()
+    assert names(run_copy) == before
+    assert [path.name for path in run_copy.parent.iterdir()] == [run_copy.name]
 
 
 @pytest.mark.parametrize(
@@ -170,8 +185,10 @@ def test_a_run_that_died_before_its_first_epoch_can_be_replaced(run_copy):
     for name in ("model.safetensors", "metrics.json", "history.jsonl", "selftest.json"):
         (run_copy / name).unlink()
     (run_copy / ".model.safetensors.partial").write_text("cut off")
-    RunFolder.claim(run_copy, "tiny", True)
-    assert names(run_copy) == set()
+    new = RunFolder.claim(run_copy, "tiny", True)
+    new.save_weights({"weight": torch.zeros(1)})
+    assert new.settle()
+    assert names(run_copy) == {"model.safetensors"}
 
 
 # --- writing and reading ---------------------------------------------------------------------------------------

@@ -17,8 +17,9 @@ import torch
 from tiny import SETTINGS, make_tiny, sha256, tiny_rows, write_jsonl, write_recipe
 
 import rnntext
-from rnntext.errors import DataError, RecipeError, UsageError
+from rnntext.errors import DataError, RecipeError, TrainingError, UsageError
 from rnntext.progress import LineReporter
+from rnntext.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -224,6 +225,50 @@ def test_ctrl_c_before_the_first_epoch_leaves_nothing(tiny_recipe, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         rnntext.run(tiny_recipe, out=tmp_path / "run", progress=StopsIn(1))
     assert not (tmp_path / "run").exists()
+
+
+def test_force_keeps_the_old_run_until_there_is_a_new_one(tiny_recipe, tmp_path):
+    old = run(tiny_recipe, {"training.epochs": 1}, out=tmp_path / "run")
+    weights = weights_of(old)
+    with pytest.raises(KeyboardInterrupt):
+        rnntext.run(tiny_recipe, {"seed": 5}, out=tmp_path / "run", force=True, progress=StopsIn(1))
+    assert weights_of(old) == weights
+    new = run(tiny_recipe, {"seed": 5, "training.epochs": 1}, out=tmp_path / "run", force=True)
+    assert (new.path, weights_of(new) == weights) == (old.path, False)
+    assert sorted(path.name for path in tmp_path.glob("*run*")) == ["run"]
+
+
+class PressesCtrlCInTheFirstSave:
+    def __call__(self, *_):
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_the_first_epoch_is_saved_leaves_nothing(tiny_recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr(RunFolder, "save_weights", PressesCtrlCInTheFirstSave())
+    with pytest.raises(KeyboardInterrupt):
+        run(tiny_recipe, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_training_that_breaks_after_a_good_epoch_keeps_it(tiny_recipe, tmp_path):
+    class Breaks(StopsIn):
+        def step(self, loss, tokens):
+            if self.now == self.stop_epoch:
+                raise TrainingError("the loss is no number")
+
+    with pytest.raises(TrainingError, match=r"no number.* The best epoch until then is kept: .*run"):
+        rnntext.run(tiny_recipe, out=tmp_path / "run", progress=Breaks(2))
+    assert rnntext.load(tmp_path / "run")("lovely soup").text == "lovely soup"
+
+
+def test_ctrl_c_while_measuring_leaves_a_model_and_says_so(tiny_recipe, tmp_path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rnntext.running.measure", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="predicts, without metrics"):
+        run(tiny_recipe, out=tmp_path / "run")
+    assert rnntext.load(tmp_path / "run")("lovely soup").text == "lovely soup"
 
 
 def test_data_that_cannot_be_used_leave_no_folder(tmp_path):

@@ -10,9 +10,9 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rnntext.contracts import Batch, FilePath, Vocabulary
+from rnntext.contracts import UNKNOWN_ID, Batch, FilePath, Vocabulary
 from rnntext.embeddings.vectors import Vectors, read_file, read_source, source_problem
-from rnntext.embeddings.word_dropout import UNKNOWN_ID, drop_words
+from rnntext.embeddings.word_dropout import drop_words
 from rnntext.errors import DataError
 
 ROWS_AT_ONCE = 20_000
@@ -82,10 +82,14 @@ class PretrainedEmbedding(nn.Module):
         """Yield (key, reason) for each combination that cannot work."""
         source, path, words = options.get("source"), options.get("path"), options.get("words")
         if (source is None) == (path is None):
-            both = (
-                "give one of the two" if source is not None else 'or path = "FILE"; such as source = "glove-6b-50d"'
+            yield (
+                "source",
+                (
+                    "vectors come from one place: leave out source or path"
+                    if source is not None
+                    else 'which vectors? give source = "glove-6b-50d", another name or spacy:PIPELINE, or path = "FILE"'
+                ),
             )
-            yield "source", f"vectors come from source or path: {both}"
         elif source is not None and (problem := source_problem(source)):
             yield "source", problem
         if path is not None and path.endswith(".npy") and words is None:

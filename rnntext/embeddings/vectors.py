@@ -204,7 +204,8 @@ def _through_cache(path: str, read: Callable[[str], Iterator[tuple[bytes, np.nda
         digest = file_digest(path)
     except OSError as error:
         raise DataError(f"cannot be read ({error})", path) from None
-    entry = cache_folder() / "vectors" / f"{digest[:32]}-{READER}"
+    # The suffix decides how a file is read.
+    entry = cache_folder() / "vectors" / f"{digest[:32]}-{READER}{Path(path).suffix}"
     try:
         if not entry.is_dir():
             _write_entry(entry, read(path), path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-UNKNOWN_ID = 1
+from rnntext.contracts import UNKNOWN_ID
 
 
 def drop_words(token_ids: Tensor, probability: float, training: bool) -> Tensor:

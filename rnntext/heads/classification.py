@@ -39,6 +39,7 @@ class ClassificationHead(nn.Module):
     metrics: ClassVar[Mapping[str, Literal["larger", "smaller"]]] = {
         "accuracy": "larger",
         "macro_f1": "larger",
+        "micro_f1": "larger",
         "ece": "smaller",
     }
     hides: ClassVar[frozenset[Reads]] = frozenset()
@@ -144,9 +145,11 @@ class ClassificationHead(nn.Module):
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         weights = self.get_buffer("weights").to(logits.dtype)
         if not self.multi_label:
-            return nn.functional.cross_entropy(
-                logits, targets[:, 0], weight=weights, label_smoothing=self.label_smoothing
+            # By the number of texts, not by their weights: a mean over texts does not depend on batches.
+            total = nn.functional.cross_entropy(
+                logits, targets[:, 0], weight=weights, label_smoothing=self.label_smoothing, reduction="sum"
             )
+            return total / len(logits)
         wanted = torch.zeros(len(logits), len(self.names) + 1, dtype=logits.dtype, device=logits.device)
         wanted.scatter_(1, targets.masked_fill(targets < 0, len(self.names)), 1.0)  # the last column takes padding
         smoothed = wanted[:, :-1] * (1 - self.label_smoothing) + self.label_smoothing / 2

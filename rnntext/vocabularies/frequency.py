@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from rnntext.contracts import UNKNOWN_ID
 from rnntext.errors import DataError
 from rnntext.vocabularies.normalization import (
     SPECIAL_TOKENS,
-    UNKNOWN_ID,
     UnicodeForm,
     ids_by_token,
     normalizer,

@@ -12,7 +12,6 @@ from rnntext.errors import DataError
 
 UnicodeForm = Literal["none", "NFC", "NFKC"]
 
-UNKNOWN_ID = 1
 SPECIAL_TOKENS = ("<pad>", "<unk>")
 """The tokens of ids 0 and 1. The names are reserved: the same word in a text is an unknown token."""
 

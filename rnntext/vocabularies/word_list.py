@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rnntext.contracts import FilePath
+from rnntext.contracts import UNKNOWN_ID, FilePath
 from rnntext.errors import DataError
 from rnntext.vocabularies.normalization import (
     SPECIAL_TOKENS,
-    UNKNOWN_ID,
     UnicodeForm,
     ids_by_token,
     normalizer,
