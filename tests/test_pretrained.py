@@ -389,7 +389,7 @@ def test_vectors_come_from_one_place(tmp_path):
     assert problems(tmp_path, path="v.txt") == []
     (neither,) = problems(tmp_path)
     assert neither == (
-        'source: which vectors? give source = "glove-6b-50d", another name or spacy:PIPELINE, or path = "FILE"'
+        'source: which vectors? Give source = "glove-6b-50d", another name or spacy:PIPELINE, or path = "FILE"'
     )
     (both,) = problems(tmp_path, path="v.txt", source="glove-6b-50d")
     assert both == "source: vectors come from one place: leave out source or path"

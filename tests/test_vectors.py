@@ -213,6 +213,11 @@ def test_whatever_is_written_in_binary_is_read_back(data, width, end):
         assert_holds(read_file(path, None), words, rows)
 
 
+def test_a_newline_within_a_binary_word_does_not_shift_the_others(tmp_path):
+    found = read_file(write(tmp_path / "v.bin", binary([b"la\nmp", b"tent", b"soup"], ROWS)), None)
+    assert_holds(found, ["la mp", "tent", "soup"])
+
+
 WHOLE_BINARY = binary([b"lamp", b"tent"], ROWS[:2])
 
 
@@ -473,6 +478,14 @@ def test_words_that_share_a_row_of_a_pipeline_have_the_same_vector(tmp_path):
     found = read_source(f"spacy:{tmp_path / 'pipeline'}")
     assert sorted(found.words) == ["bulb", "lamp"]
     assert found.matrix.tolist() == [[1, 2], [1, 2]]
+
+
+def test_rows_of_a_pipeline_whose_word_is_not_known_are_left_out(tmp_path):
+    pipeline = spacy.blank("en")
+    pipeline.vocab.set_vector("lamp", np.asarray([1, 2], dtype=np.float32))
+    pipeline.vocab.vectors.add(12345, vector=np.asarray([3, 4], dtype=np.float32))  # a hash without its string
+    pipeline.to_disk(tmp_path / "pipeline")
+    assert_holds(read_source(f"spacy:{tmp_path / 'pipeline'}"), ["lamp"], np.asarray([[1, 2]]))
 
 
 def test_a_pipeline_without_vectors_is_refused(tmp_path):

@@ -81,15 +81,13 @@ class PretrainedEmbedding(nn.Module):
     def check_options(cls, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Yield (key, reason) for each combination that cannot work."""
         source, path, words = options.get("source"), options.get("path"), options.get("words")
-        if (source is None) == (path is None):
+        if source is None and path is None:
             yield (
                 "source",
-                (
-                    "vectors come from one place: leave out source or path"
-                    if source is not None
-                    else 'which vectors? give source = "glove-6b-50d", another name or spacy:PIPELINE, or path = "FILE"'
-                ),
+                'which vectors? Give source = "glove-6b-50d", another name or spacy:PIPELINE, or path = "FILE"',
             )
+        elif source is not None and path is not None:
+            yield "source", "vectors come from one place: leave out source or path"
         elif source is not None and (problem := source_problem(source)):
             yield "source", problem
         if path is not None and path.endswith(".npy") and words is None:
