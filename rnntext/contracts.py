@@ -18,6 +18,8 @@ What every part promises, besides the methods of its kind:
   combination of options that cannot work. It sees every option, defaults filled in, before data are read.
 - An embedding may define ``begin()``, called once before training and never when a model is loaded, to fill its
   weights from elsewhere; and ``covers(types)``, bool [types], which raw tokens it has a vector for.
+- An embedding may define ``begin_from_labels(counts)``, called likewise if its ``wants_label_counts`` is true:
+  int64 [L, V], in how many training texts with each target each word of the vocabulary occurs.
 - A dataset may keep ``notes``, a dict of what -> count, of what ``read`` passed over. Its options ``train``, ``test``
   and ``group_fields``, where it has them, mean the same as everywhere: ``evaluate RUN FILE`` sets ``test``.
 - It may define ``refused_options``: a mapping of option names that people try to the reason against them.

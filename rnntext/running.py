@@ -152,10 +152,13 @@ def _begin_embeddings(
     """Let embeddings fill their weights; return, by table and split, the share of tokens that have a vector."""
     coverage: dict[str, dict[str, float]] = {}
     # By table, not by type: a recipe may join vectors of several sources.
-    for label, embedding in zip(recipe.embedding_labels(), model.embeddings, strict=True):
+    embeddings: list[Any] = list(model.embeddings)
+    for label, embedding in zip(recipe.embedding_labels(), embeddings, strict=True):
         begin, covers = getattr(embedding, "begin", None), getattr(embedding, "covers", None)
         if begin is not None:
             begin()
+        if getattr(embedding, "wants_label_counts", False):
+            embedding.begin_from_labels(prepared.label_counts())
         if covers is not None:
             shares = prepared.shares_of(covers(prepared.table.types))
             coverage[label] = shares

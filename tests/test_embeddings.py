@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from rnntext import registry
 from rnntext.contracts import Batch, Embedding, Vocabulary
+from rnntext.errors import DataError
 
 NAMES = ["learned", "one_hot"]
 
@@ -146,3 +148,36 @@ def test_dropout_drops_single_numbers_in_training_and_scales_the_rest(name: str)
 def test_the_same_seed_gives_the_same_table(name: str) -> None:
     for weight, again in zip(build(name).parameters(), build(name).parameters(), strict=True):
         assert torch.equal(weight, again)
+
+
+COUNTS = np.array([[0, 3, 8, 1, 2], [0, 3, 1, 7, 2]])  # texts by label and word; words 2 and 3 tell them apart
+
+
+def ratio(counts: np.ndarray, label: int, word: int) -> float:
+    own, others = counts[label] + 1, np.delete(counts + 1, label, axis=0).sum(axis=0)
+    return float(np.log((own[word] / own.sum()) / (others[word] / others.sum())))
+
+
+def test_of_two_labels_the_first_dimension_starts_as_the_second_ones_log_ratio() -> None:
+    embedding = build("learned", 5, label_start=0.5, output_dim=4)
+    before = embedding.weight.detach().clone()
+    assert embedding.wants_label_counts
+    embedding.begin_from_labels(COUNTS)
+    expected = torch.tensor([0.0, *(0.5 * ratio(COUNTS, 1, word) for word in range(1, 5))])
+    torch.testing.assert_close(embedding.weight[:, 0].detach(), expected, check_dtype=False)
+    assert embedding.weight[3, 0] > 0 > embedding.weight[2, 0]
+    assert torch.equal(embedding.weight[:, 1:], before[:, 1:])
+
+
+def test_of_many_labels_each_has_a_dimension() -> None:
+    counts = np.vstack([COUNTS, [[0, 2, 2, 2, 9]]])
+    embedding = build("learned", 5, label_start=1.0, output_dim=4)
+    embedding.begin_from_labels(counts)
+    expected = [[ratio(counts, label, word) for label in range(3)] for word in range(1, 5)]
+    torch.testing.assert_close(embedding.weight[1:, :3].detach(), torch.tensor(expected), check_dtype=False)
+    with pytest.raises(DataError, match="output_dim of at least 3"):
+        build("learned", 5, label_start=1.0, output_dim=2).begin_from_labels(counts)
+
+
+def test_without_label_start_nothing_is_counted() -> None:
+    assert not build("learned").wants_label_counts

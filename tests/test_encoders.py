@@ -564,3 +564,28 @@ def test_reads_states_exactly_what_changing_a_token_shows(
     assert part.reads({**defaults, **extra, **shape}) == shown
     # The test itself sees: every direction's state moves with the token at its own place.
     assert {(direction, 3, 3) for direction, _, _ in seen} <= seen
+
+
+# --- the shortcut: each token's own vector beside its state -----------------------------------------------------
+
+
+@every_cell
+@every_direction
+@pytest.mark.parametrize("interleaved", [False, True], ids=["apart", "interleaved"])
+def test_a_shortcut_adds_each_tokens_own_vector_and_changes_nothing_else(
+    cell: str, bidirectional: bool, interleaved: bool
+) -> None:
+    shape = {"num_layers": 2, "bidirectional": bidirectional, "interleaved": interleaved}
+    plain, short = build(cell, **shape), build(cell, shortcut=True, **shape)
+    short.load_state_dict(plain.state_dict())
+    embedded, mask = texts(extra_steps=2), torch.arange(int(LENGTHS.max()) + 2)[None] < LENGTHS[:, None]
+    expected, found = plain(embedded, LENGTHS), short(embedded, LENGTHS)
+    assert short.output_dim == plain.output_dim + E
+    own = embedded * mask[..., None]
+    torch.testing.assert_close(found.states, torch.cat([expected.states, own], dim=-1))
+    last = embedded[torch.arange(len(LENGTHS)), LENGTHS - 1]
+    torch.testing.assert_close(found.final, torch.cat([expected.final, last], dim=-1))
+    for ours, theirs in zip(found.state, expected.state, strict=True):
+        torch.testing.assert_close(ours, theirs)
+    garbage = embedded.masked_fill(~mask[..., None], torch.nan)
+    assert torch.equal(short(garbage, LENGTHS).states, found.states)

@@ -17,6 +17,7 @@ import torch
 from tiny import SETTINGS, make_tiny, sha256, tiny_rows, write_jsonl, write_recipe
 
 import rnntext
+from rnntext.embeddings.learned import LearnedEmbedding
 from rnntext.errors import DataError, RecipeError, TrainingError, UsageError
 from rnntext.progress import LineReporter
 from rnntext.run_folder import RunFolder
@@ -507,3 +508,26 @@ def test_one_label_among_several_a_text_end_to_end(tmp_path):
     recipe = write_recipe(tmp_path, dataset=dataset, baselines={"enabled": True}, training={"epochs": 1})
     found, _ = finished(recipe, tmp_path / "run")
     assert set(found.metrics["baselines"]) == {"majority", "tfidf"}
+
+
+def test_an_embedding_that_starts_from_labels_gets_the_training_texts_counts(tiny_recipe, tmp_path, monkeypatch):
+    seen = []
+    whole = LearnedEmbedding.begin_from_labels
+
+    def spy(self, counts):
+        seen.append((counts, self.weight.shape[0]))
+        whole(self, counts)
+
+    monkeypatch.setattr(LearnedEmbedding, "begin_from_labels", spy)
+    settings = {"embedding.label_start": 0.5, "training.epochs": 1}
+    found = run(tiny_recipe, settings, out=tmp_path / "run")
+    ((counts, words),) = seen
+    labels = json.loads((found.path / "labels.json").read_text())
+    texts = list(map(json.loads, tiny_recipe.parent.joinpath("train.jsonl").read_text().splitlines()))
+    tokens = json.loads((found.path / "vocabulary.json").read_text())["tokens"]
+    assert counts.shape == (len(labels["labels"]), words) == (len(labels["labels"]), len(tokens))
+    for label, name in enumerate(labels["labels"]):
+        for word in (2, 3, len(tokens) - 1):
+            holds = [tokens[word] in row["text"].lower().replace(".", " .").split() for row in texts]
+            same = [row["label"] == name for row in texts]
+            assert counts[label, word] == sum(map(all, zip(holds, same, strict=True))), (name, tokens[word])

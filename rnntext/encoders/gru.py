@@ -44,6 +44,7 @@ class GruEncoder(nn.Module):
         bidirectional: also read each text from its end; the output is then twice as wide.
         dropout: share dropped from what one layer hands to the next, in training.
         interleaved: each layer reads both directions of the one below; false keeps them apart to the top.
+        shortcut: hand each token's own vector on beside its state; the output is wider by E.
 
     Source:
         Cho et al. (2014), Learning phrase representations using RNN encoder-decoder, section 2.3, in torch's
@@ -61,6 +62,7 @@ class GruEncoder(nn.Module):
         bidirectional: bool = True,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         interleaved: bool = True,
+        shortcut: bool = False,
     ) -> None:
         super().__init__()
         self.stack = RecurrentStack(
@@ -70,6 +72,7 @@ class GruEncoder(nn.Module):
             bidirectional=bidirectional,
             dropout=dropout,
             interleaved=interleaved,
+            shortcut=shortcut,
         )
         self.output_dim = self.stack.output_dim
 

@@ -69,6 +69,7 @@ class LstmEncoder(nn.Module):
         bidirectional: also read each text from its end; the output is then twice as wide.
         dropout: share dropped from what one layer hands to the next, in training.
         interleaved: each layer reads both directions of the one below; false keeps them apart to the top.
+        shortcut: hand each token's own vector on beside its state; the output is wider by E.
         proj_dim: map each state to this smaller width before it leaves the cell; leaves the fused kernel.
 
     Source:
@@ -87,6 +88,7 @@ class LstmEncoder(nn.Module):
         bidirectional: bool = True,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         interleaved: bool = True,
+        shortcut: bool = False,
         proj_dim: Annotated[int, Field(ge=1)] | None = None,
     ) -> None:
         super().__init__()
@@ -97,6 +99,7 @@ class LstmEncoder(nn.Module):
             bidirectional=bidirectional,
             dropout=dropout,
             interleaved=interleaved,
+            shortcut=shortcut,
         )
         self.output_dim = self.stack.output_dim
 

@@ -51,6 +51,7 @@ class RnnEncoder(nn.Module):
         bidirectional: also read each text from its end; the output is then twice as wide.
         dropout: share dropped from what one layer hands to the next, in training.
         interleaved: each layer reads both directions of the one below; false keeps them apart to the top.
+        shortcut: hand each token's own vector on beside its state; the output is wider by E.
         nonlinearity: phi; relu keeps gradients from vanishing but lets them explode.
 
     Source:
@@ -69,6 +70,7 @@ class RnnEncoder(nn.Module):
         bidirectional: bool = True,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         interleaved: bool = True,
+        shortcut: bool = False,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
     ) -> None:
         super().__init__()
@@ -79,6 +81,7 @@ class RnnEncoder(nn.Module):
             bidirectional=bidirectional,
             dropout=dropout,
             interleaved=interleaved,
+            shortcut=shortcut,
         )
         self.nonlinearity = nonlinearity
         self.output_dim = self.stack.output_dim

@@ -46,6 +46,7 @@ class RecurrentStack(nn.Module):
         dropout: share dropped from what a layer hands to the next, in training.
         interleaved: every layer reads both directions of the one below; False keeps the two directions apart
             to the top, so that a state never reads its own token by way of a neighbour.
+        shortcut: each token's own vector stands beside its state, and the last token's beside the final states.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class RecurrentStack(nn.Module):
         bidirectional: bool,
         dropout: float,
         interleaved: bool,
+        shortcut: bool = False,
     ) -> None:
         super().__init__()
         self.input_dim = input_dim
         self.num_layers = num_layers
         self.directions = 2 if bidirectional else 1
         self.interleaved = interleaved and bidirectional
+        self.shortcut = shortcut
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList()
         for depth in range(num_layers):
@@ -73,7 +76,7 @@ class RecurrentStack(nn.Module):
                 self.layers.append(make_layer(width))
         top: Any = self.layers[-1]
         self.state_dims: tuple[int, ...] = top.state_dims
-        self.output_dim = self.state_dims[0] * self.directions
+        self.output_dim = self.state_dims[0] * self.directions + (input_dim if shortcut else 0)
 
     def forward(self, embedded: Tensor, lengths: Tensor, state: State | None = None) -> Encoded:
         """Read every token; see ``contracts.Encoder``.
@@ -115,7 +118,10 @@ class RecurrentStack(nn.Module):
         ends = [stream.gather(1, last.expand(-1, 1, stream.shape[-1])).squeeze(1) for stream in streams]
         if self.directions == 2:
             streams[1] = _reorder(streams[1], order)
-        states = torch.cat(streams, dim=-1) if self.directions == 2 else streams[0]  # [B, T, D]
+        if self.shortcut:
+            streams.append(inputs)
+            ends.append(last_real(inputs, lengths))
+        states = torch.cat(streams, dim=-1) if len(streams) > 1 else streams[0]  # [B, T, D]
         if ragged:
             states = states.masked_fill(~mask[..., None], 0)
 
