@@ -102,12 +102,11 @@ class RaggedWriter:
 
     Args:
         folder: where the values live until the program ends; None keeps them in memory (prediction).
-        dtype: array type code of the values: ``i`` or ``q``.
     """
 
-    def __init__(self, folder: Path | None, dtype: str = "i") -> None:
+    def __init__(self, folder: Path | None) -> None:
         self._stream: IO[bytes] | None = None if folder is None else tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
-        self._values = array(dtype)
+        self._values = array("i")
         self._ends = array("q", [0])
         self._total = 0
 

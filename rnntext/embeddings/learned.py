@@ -23,8 +23,8 @@ class LearnedEmbedding(nn.Module):
         vocabulary: decides the number of rows.
         output_dim: width E of a vector.
         trainable: False keeps the random start: a control that shows what learning the rows buys.
-        initial_range: rows start uniform in -initial_range to initial_range; a small start (0.1) was worth
-            four points over a normal one on SST-2.
+        initial_range: rows start uniform in -initial_range to initial_range; a small start
+            lets words that training hardly shows count for little.
         label_start: where above 0, the first dimensions (one a label, one in all for two) start as so many times the
             log ratio of how often the word occurs with the label and without: naive Bayes as a start.
         dropout: share of each vector's numbers dropped in training.

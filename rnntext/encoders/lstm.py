@@ -59,8 +59,8 @@ class LstmLayer(nn.Module):
 class LstmEncoder(nn.Module):
     """Long short-term memory, read from one or both ends.
 
-    Choose it first: its cell state carries what matters over long texts, and on a CPU it is the fastest
-    recurrent encoder, since torch has a fused kernel for it.
+    Choose it first: its cell state carries what matters over long texts, and on a CPU torch has
+    a fused kernel for it, which the GRU lacks.
 
     Args:
         input_dim: width E of the embedded tokens.

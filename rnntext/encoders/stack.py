@@ -97,10 +97,9 @@ class RecurrentStack(nn.Module):
         # Infinity times zero is not a number, so padding is cleared before it can meet a gradient.
         inputs = embedded.masked_fill(~mask[..., None], 0) if ragged else embedded
         order = torch.where(mask, lengths[:, None] - 1 - positions, positions)  # reversed within each length
-        last = (lengths - 1)[:, None, None]  # [B, 1, 1]
 
         # One entry a direction; the backward one stays reversed until a layer must see both.
-        streams = [inputs, _reorder(inputs, order)][: self.directions]
+        streams = [inputs] if self.directions == 1 else [inputs, _reorder(inputs, order)]
         trail: list[tuple[Any, Tensor, Tensor, State | None]] = []
         for depth, pair in enumerate(self._pairs()):
             if depth:
@@ -115,7 +114,7 @@ class RecurrentStack(nn.Module):
                 streams.append(states)
                 trail.append((layer, below[direction], states, start))
 
-        ends = [stream.gather(1, last.expand(-1, 1, stream.shape[-1])).squeeze(1) for stream in streams]
+        ends = [last_real(stream, lengths) for stream in streams]
         if self.directions == 2:
             streams[1] = _reorder(streams[1], order)
         if self.shortcut:
