@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from rnntext.recipe import Recipe, read_recipe
     from rnntext.registry import register
     from rnntext.running import Run, run
+    from rnntext.seeds import SeedRuns, run_seeds
 
 __all__ = [
     "Recipe",
     "Run",
+    "SeedRuns",
     "TrainedModel",
     "__version__",
     "load",
@@ -33,16 +35,19 @@ __all__ = [
     "register",
     "registry",
     "run",
+    "run_seeds",
 ]
 
 _HOMES = {
     "Recipe": "rnntext.recipe",
     "Run": "rnntext.running",
+    "SeedRuns": "rnntext.seeds",
     "TrainedModel": "rnntext.prediction",
     "load": "rnntext.prediction",
     "read_recipe": "rnntext.recipe",
     "register": "rnntext.registry",
     "run": "rnntext.running",
+    "run_seeds": "rnntext.seeds",
 }
 
 

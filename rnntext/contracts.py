@@ -18,8 +18,10 @@ What every part promises, besides the methods of its kind:
   combination of options that cannot work. It sees every option, defaults filled in, before data are read.
 - An embedding may define ``begin()``, called once before training and never when a model is loaded, to fill its
   weights from elsewhere; and ``covers(types)``, bool [types], which raw tokens it has a vector for.
-- An embedding may define ``begin_from_labels(counts)``, called likewise if its ``wants_label_counts`` is true:
-  int64 [L, V], in how many training texts with each target each word of the vocabulary occurs.
+- An embedding or a head may define ``begin_from(batches)``, called likewise, after ``begin``, with one lazy pass over
+  the training split, targets included: to start weights from counts. Nothing is read if it does not ask for a batch.
+- A tokenizer may define ``first(text, count)``, the first ``count`` of its tokens: what is read of a text that
+  ``batching.max_tokens`` cuts, where finding all tokens would be work in vain.
 - A dataset may keep ``notes``, a dict of what -> count, of what ``read`` passed over. Its options ``train``, ``test``
   and ``group_fields``, where it has them, mean the same as everywhere: ``evaluate RUN FILE`` sets ``test``.
 - It may define ``refused_options``: a mapping of option names that people try to the reason against them.

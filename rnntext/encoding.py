@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -166,9 +166,15 @@ def encode_examples(
         field_name: ({}, array("i")) for field_name in group_fields
     }
     cut = empty = 0
+    first: Callable[[str, int], Sequence[str]] | None = getattr(tokenizer, "first", None)
     with RaggedWriter(folder) as types, RaggedWriter(folder) as targets:
         for example in examples:
-            tokens: Sequence[str] = tokenizer.tokens(example.text) if example.tokens is None else example.tokens
+            tokens: Sequence[str] | None = example.tokens
+            if tokens is None:
+                if max_tokens is None or first is None:
+                    tokens = tokenizer.tokens(example.text)
+                else:
+                    tokens = first(example.text, max_tokens + 1)
             if max_tokens is not None and len(tokens) > max_tokens:
                 tokens = tokens[:max_tokens]
                 cut += 1

@@ -43,17 +43,6 @@ class Prepared:
         """Return the share of each split's tokens whose type is marked in bool [types]."""
         return {name: share_of_tokens(split, types) for name, split in self.splits.items()}
 
-    def label_counts(self) -> np.ndarray:
-        """Return int64 [L, V]: in how many training texts with each target each word of the vocabulary occurs."""
-        train = self.splits["train"]
-        if train.targets is None or not len(train.targets.values):
-            raise DataError("the training split has no labels to start an embedding from")
-        counts = np.zeros((int(train.targets.values.max()) + 1, len(self.vocabulary)), dtype=np.int64)
-        for row in range(len(train)):
-            words = np.unique(self.token_ids[train.types.row(row)])
-            counts[np.unique(train.targets.row(row))[:, None], words] += 1
-        return counts
-
     def labelled_tokens(self, split: Split, rows: np.ndarray | None = None) -> LabelledTokens:
         """Return a split, or some rows of it, as a baseline sees it: normalised tokens and targets."""
         encoded = self.splits[split]

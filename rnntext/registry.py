@@ -46,6 +46,7 @@ BUILT_INS: dict[str, dict[str, str]] = {
     "encoders": {
         "gru": "rnntext.encoders.gru:GruEncoder",
         "lstm": "rnntext.encoders.lstm:LstmEncoder",
+        "dense": "rnntext.encoders.dense:DenseEncoder",
         "rnn": "rnntext.encoders.rnn:RnnEncoder",
     },
     "heads": {

@@ -53,7 +53,7 @@ class RunFolder:
         """
         try:
             if path is None:
-                return RunFolder(_next_free(Path("runs"), name))
+                return RunFolder(next_free_folder(name))
             RunFolder.check_free(path, force)
             target = Path(path)
             if not (target.is_dir() and any(target.iterdir())):
@@ -99,7 +99,7 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> None:
         """Write a file whole or not at all."""
-        self._write(name, text.encode("utf-8"))
+        write_whole(self.file(name), text.encode("utf-8"))
 
     def write_json(self, name: str, values: Any) -> None:
         """Write JSON, readable by people, whole or not at all."""
@@ -115,7 +115,7 @@ class RunFolder:
         from safetensors.torch import save
 
         ordered = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
-        self._write(WEIGHTS, save(ordered))
+        write_whole(self.file(WEIGHTS), save(ordered))
 
     def read_json(self, name: str) -> Any:
         """Return what a JSON file holds.
@@ -158,29 +158,47 @@ class RunFolder:
         if not self.path.is_dir():
             return f"there is no run folder {self.path}; `rnntext run RECIPE` makes one and prints its path last"
         if not self.file(RECIPE).is_file():
+            series = sorted(self.path.glob(f"seed-*/{RECIPE}"))
+            if series:
+                return f"{self.path} holds runs with several seeds; give one of them: {series[0].parent}"
             return f"{self.path} is no run folder: it has no {RECIPE}"
         return f"{self.path} has no {name}: the run was not finished, or was copied in part"
 
-    def _write(self, name: str, content: bytes) -> None:
-        partial = self.file(f".{name}{PARTIAL}")
-        try:
-            with open(partial, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(partial, self.file(name))
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise RunFolderError(f"cannot write {self.file(name)}: {error.strerror}") from None
 
+def next_free_folder(name: str) -> Path:
+    """Make and return ``runs/<name>-<number>``, of the next free number.
 
-def _next_free(parent: Path, name: str) -> Path:
-    parent.mkdir(parents=True, exist_ok=True)
+    Raises:
+        UsageError: it cannot be made.
+    """
+    parent = Path("runs")
     number = 1
-    while True:
-        try:
-            (parent / f"{name}-{number}").mkdir()
-        except FileExistsError:
-            number += 1
-        else:
-            return parent / f"{name}-{number}"
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        while True:
+            try:
+                (parent / f"{name}-{number}").mkdir()
+            except FileExistsError:
+                number += 1
+            else:
+                return parent / f"{name}-{number}"
+    except OSError as error:
+        raise UsageError(f"cannot make the run folder {error.filename}: {error.strerror}") from None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        RunFolderError: the disk is full, or the folder may not be written to.
+    """
+    partial = path.with_name(f".{path.name}{PARTIAL}")
+    try:
+        with open(partial, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise RunFolderError(f"cannot write {path}: {error.strerror}") from None

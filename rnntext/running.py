@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from rnntext import __version__, registry, run_folder
+from rnntext.batching import evaluation_batches
 from rnntext.contracts import KINDS
 from rnntext.devices import choose_device, choose_threads
 from rnntext.errors import Problem, RecipeError, TrainingError, UsageError
@@ -81,7 +82,7 @@ def run(
         prepared = prepare(recipe, reporter.note)
         torch.manual_seed(recipe.seed)
         model = build_model(recipe, prepared.vocabulary, prepared.labels)
-        coverage = _begin_embeddings(model, recipe, prepared, reporter)
+        coverage = _begin_parts(model, recipe, prepared, reporter)
         model.to(device)
         parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         reporter.note(f"model: {parameters:,} parameters, on {device.type} with {threads} thread(s)")
@@ -146,10 +147,10 @@ def _surroundings(recipe: Recipe) -> Iterator[tuple[torch.device, int]]:
         torch.set_num_threads(threads_before)
 
 
-def _begin_embeddings(
+def _begin_parts(
     model: TextModel, recipe: Recipe, prepared: Prepared, reporter: Reporter
 ) -> dict[str, dict[str, float]]:
-    """Let embeddings fill their weights; return, by table and split, the share of tokens that have a vector."""
+    """Let parts fill their weights; return, by embedding and split, the share of tokens that have a vector."""
     coverage: dict[str, dict[str, float]] = {}
     # By table, not by type: a recipe may join vectors of several sources.
     embeddings: list[Any] = list(model.embeddings)
@@ -157,13 +158,16 @@ def _begin_embeddings(
         begin, covers = getattr(embedding, "begin", None), getattr(embedding, "covers", None)
         if begin is not None:
             begin()
-        if getattr(embedding, "wants_label_counts", False):
-            embedding.begin_from_labels(prepared.label_counts())
         if covers is not None:
             shares = prepared.shares_of(covers(prepared.table.types))
             coverage[label] = shares
             shown = ", ".join(f"{share:.1%} of {name}" for name, share in shares.items())
             reporter.note(f"{label}: vectors for {shown} (share of tokens)")
+    collator = prepared.collator("train")
+    for part in (*embeddings, model.head):
+        begin_from = getattr(part, "begin_from", None)
+        if begin_from is not None:
+            begin_from(collator.batches(evaluation_batches(collator.split.types.lengths, recipe.batching)))
     return coverage
 
 

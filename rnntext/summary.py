@@ -50,6 +50,38 @@ def group_tables(metrics: Mapping[str, Any], network: str) -> Iterable[Table]:
         yield table
 
 
+def seeds_table(summary: Mapping[str, Any], network: str) -> Table:
+    """Return the table that ends a series of runs: each metric's mean, with its spread over the seeds.
+
+    Args:
+        summary: what seeds.json holds.
+        network: what to call the network.
+    """
+    split = "validation" if summary["test"] is None else "test"
+    columns = [name for name in summary[split] if name != "loss"]
+    seeds = summary["seeds"]
+    table = Table(
+        title=f"{split}, seeds {', '.join(map(str, seeds))}: mean ± standard deviation (least to largest)",
+        box=SIMPLE,
+        title_justify="left",
+    )
+    table.add_column("method")
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    for method, scores in {network: summary[split], **summary["baselines"]}.items():
+        table.add_row(method, *(_with_spread(scores.get(name)) for name in columns))
+    seconds, speed = summary["training"]["seconds"], summary["training"]["tokens_per_second"]
+    table.caption = f"training: {seconds['mean']:,.1f} seconds a seed, {speed['mean']:,.0f} tokens/s"
+    table.caption_justify = "left"
+    return table
+
+
+def _with_spread(values: Mapping[str, float] | None) -> str:
+    if values is None:
+        return ""
+    return f"{values['mean']:.4f} ± {values['deviation']:.4f}\n({values['least']:.4f} to {values['largest']:.4f})"
+
+
 def scores_table(scores: Mapping[str, float], texts: int) -> Table:
     """Return the scores of one evaluation."""
     table = Table(title=f"{texts:,} texts", box=SIMPLE, title_justify="left")

@@ -134,7 +134,9 @@ def test_a_file_is_short_enough_for_one_sitting(path):
 @every_file
 def test_no_file_unpickles_evaluates_or_prints(path):
     assert not every_import(path) & {"pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
-    forbidden = {"eval", "exec", "compile", "__import__"} | (set() if path.name == "cli.py" else {"print"})
+    forbidden = {"eval", "exec", "compile", "__import__"} | (
+        set() if path.name in ("cli.py", "commands.py") else {"print"}
+    )
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             assert node.func.id not in forbidden, f"line {node.lineno}"

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import rnntext
-from rnntext import cli, registry
+from rnntext import commands, registry
 from rnntext.cli import main
 from rnntext.contracts import KINDS
 from rnntext.errors import RecipeError, UnknownNameError, UsageError
@@ -401,10 +401,10 @@ def _like_a_terminal(monkeypatch):
 
 @pytest.mark.usefixtures("_like_a_terminal")
 def test_no_color_is_obeyed(monkeypatch, capsys):
-    cli._console().print("[red]lamp[/red]")
+    commands._console().print("[red]lamp[/red]")
     assert COLOUR.search(capsys.readouterr().out)
     monkeypatch.setenv("NO_COLOR", "1")
-    cli._console().print("[red]lamp[/red]")
+    commands._console().print("[red]lamp[/red]")
     assert not COLOUR.search(capsys.readouterr().out)
 
 

@@ -14,7 +14,7 @@ import pytest
 from tiny import make_tiny, sha256, tiny_rows, write_jsonl, write_recipe
 
 import rnntext
-from rnntext import cli
+from rnntext import commands
 from rnntext.answering import answer_lines
 from rnntext.cli import main
 from rnntext.progress import LineReporter
@@ -132,7 +132,7 @@ class StopsIn(LineReporter):
 
 
 def test_an_interrupted_run_ends_with_status_130_and_keeps_its_best_epoch(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(cli, "_reporter", lambda quiet: StopsIn(2))
+    monkeypatch.setattr(commands, "_reporter", lambda quiet: StopsIn(2))
     assert main(["run", str(make_tiny(tmp_path, baselines={"enabled": True}))]) == 130
     told = capsys.readouterr()
     assert told.out.splitlines()[-1] == "runs/tiny-1"
@@ -141,7 +141,7 @@ def test_an_interrupted_run_ends_with_status_130_and_keeps_its_best_epoch(tmp_pa
 
 
 def test_a_run_interrupted_before_its_first_epoch_leaves_nothing(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(cli, "_reporter", lambda quiet: StopsIn(1))
+    monkeypatch.setattr(commands, "_reporter", lambda quiet: StopsIn(1))
     assert main(["run", str(make_tiny(tmp_path))]) == 130
     told = capsys.readouterr()
     assert told.out == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from rnntext import registry
 from rnntext.contracts import Batch, Embedding, Vocabulary
+from rnntext.embeddings.learned import count_words
 from rnntext.errors import DataError
 
 NAMES = ["learned", "one_hot"]
@@ -153,6 +155,24 @@ def test_the_same_seed_gives_the_same_table(name: str) -> None:
 COUNTS = np.array([[0, 3, 8, 1, 2], [0, 3, 1, 7, 2]])  # texts by label and word; words 2 and 3 tell them apart
 
 
+def texts_with(counts: np.ndarray) -> list[Batch]:
+    """Return batches of two texts, which hold each word in as many texts of each label as ``counts`` says."""
+    texts = [
+        ([word] * (1 + number % 2), label)  # a word said twice still counts once
+        for (label, word), count in np.ndenumerate(counts)
+        for number in range(count)
+    ]
+    return [labelled(texts[start : start + 2]) for start in range(0, len(texts), 2)]
+
+
+def labelled(texts: list[tuple[list[int], Any]]) -> Batch:
+    batch = batch_of(*[tokens for tokens, _ in texts])
+    targets = [target if isinstance(target, list) else [target] for _, target in texts]
+    longest = max(map(len, targets))
+    batch.targets = torch.tensor([[*row, *[-1] * (longest - len(row))] for row in targets]).reshape(len(texts), -1)
+    return batch
+
+
 def ratio(counts: np.ndarray, label: int, word: int) -> float:
     own, others = counts[label] + 1, np.delete(counts + 1, label, axis=0).sum(axis=0)
     return float(np.log((own[word] / own.sum()) / (others[word] / others.sum())))
@@ -161,8 +181,7 @@ def ratio(counts: np.ndarray, label: int, word: int) -> float:
 def test_of_two_labels_the_first_dimension_starts_as_the_second_ones_log_ratio() -> None:
     embedding = build("learned", 5, label_start=0.5, output_dim=4)
     before = embedding.weight.detach().clone()
-    assert embedding.wants_label_counts
-    embedding.begin_from_labels(COUNTS)
+    embedding.begin_from(iter(texts_with(COUNTS)))
     expected = torch.tensor([0.0, *(0.5 * ratio(COUNTS, 1, word) for word in range(1, 5))])
     torch.testing.assert_close(embedding.weight[:, 0].detach(), expected, check_dtype=False)
     assert embedding.weight[3, 0] > 0 > embedding.weight[2, 0]
@@ -172,12 +191,61 @@ def test_of_two_labels_the_first_dimension_starts_as_the_second_ones_log_ratio()
 def test_of_many_labels_each_has_a_dimension() -> None:
     counts = np.vstack([COUNTS, [[0, 2, 2, 2, 9]]])
     embedding = build("learned", 5, label_start=1.0, output_dim=4)
-    embedding.begin_from_labels(counts)
+    before = embedding.weight.detach().clone()
+    embedding.begin_from(texts_with(counts))
     expected = [[ratio(counts, label, word) for label in range(3)] for word in range(1, 5)]
     torch.testing.assert_close(embedding.weight[1:, :3].detach(), torch.tensor(expected), check_dtype=False)
+    assert torch.equal(embedding.weight[:, 3], before[:, 3])
+    assert not bool(embedding.weight[0].any()), "padding stays zero"
     with pytest.raises(DataError, match="output_dim of at least 3"):
-        build("learned", 5, label_start=1.0, output_dim=2).begin_from_labels(counts)
+        build("learned", 5, label_start=1.0, output_dim=2).begin_from(texts_with(counts))
 
 
-def test_without_label_start_nothing_is_counted() -> None:
-    assert not build("learned").wants_label_counts
+def unread() -> Iterator[Batch]:
+    pytest.fail("a batch was asked for")
+    yield
+
+
+def test_without_label_start_no_batch_is_asked_for_and_nothing_changes() -> None:
+    embedding, plain = build("learned"), build("learned")
+    embedding.begin_from(unread())
+    assert torch.equal(embedding.weight, plain.weight)
+
+
+def test_one_label_alone_has_nothing_to_be_compared_with() -> None:
+    with pytest.raises(DataError, match="compares labels, and the training split has only one"):
+        build("learned", 5, label_start=1.0).begin_from(texts_with(COUNTS[:1]))
+
+
+def test_label_start_needs_labels() -> None:
+    with pytest.raises(DataError, match="no labels"):
+        build("learned", label_start=1.0).begin_from([SOME])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    texts=st.lists(
+        st.tuples(
+            st.lists(st.integers(1, 6), min_size=1, max_size=5),
+            st.lists(st.integers(0, 3), unique=True, max_size=3),
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    size=st.integers(1, 5),
+)
+def test_words_are_counted_once_a_text_under_each_of_its_labels(
+    texts: list[tuple[list[int], list[int]]], size: int
+) -> None:
+    counts = count_words((labelled(texts[start : start + size]) for start in range(0, len(texts), size)), 7)
+    assert counts.dtype == np.int64
+    for label in range(4):
+        for word in range(7):
+            expected = sum(word in tokens and label in labels for tokens, labels in texts)
+            assert (counts[label, word] if label < len(counts) else 0) == expected, (label, word)
+
+
+def test_a_batch_whose_texts_have_none_of_several_labels_counts_nothing() -> None:
+    texts = [([2, 3], [0, 1]), ([2], [1]), ([3, 4], []), ([4], [])]
+    counts = count_words([labelled(texts[:2]), labelled(texts[2:])], 5)
+    assert counts.tolist() == [[0, 0, 1, 1, 0], [0, 0, 2, 1, 0]]

@@ -19,7 +19,7 @@ BUILT_INS = {
     "tokenizers": {"character", "nltk", "regex", "spacy", "whitespace"},
     "vocabularies": {"frequency", "word_list"},
     "embeddings": {"learned", "one_hot"},
-    "encoders": {"gru", "lstm", "rnn"},
+    "encoders": {"dense", "gru", "lstm", "rnn"},
     "heads": {"classification"},
 }
 EVERY = [(kind, name) for kind, names in registry.BUILT_INS.items() for name in names]

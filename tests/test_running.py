@@ -17,8 +17,9 @@ import torch
 from tiny import SETTINGS, make_tiny, sha256, tiny_rows, write_jsonl, write_recipe
 
 import rnntext
-from rnntext.embeddings.learned import LearnedEmbedding
+from rnntext.embeddings.learned import LearnedEmbedding, count_words
 from rnntext.errors import DataError, RecipeError, TrainingError, UsageError
+from rnntext.heads.classification import ClassificationHead
 from rnntext.progress import LineReporter
 from rnntext.run_folder import RunFolder
 
@@ -512,13 +513,12 @@ def test_one_label_among_several_a_text_end_to_end(tmp_path):
 
 def test_an_embedding_that_starts_from_labels_gets_the_training_texts_counts(tiny_recipe, tmp_path, monkeypatch):
     seen = []
-    whole = LearnedEmbedding.begin_from_labels
 
-    def spy(self, counts):
-        seen.append((counts, self.weight.shape[0]))
-        whole(self, counts)
+    def spy(batches, num_words):
+        seen.append((count_words(batches, num_words), num_words))
+        return seen[0][0]
 
-    monkeypatch.setattr(LearnedEmbedding, "begin_from_labels", spy)
+    monkeypatch.setattr("rnntext.embeddings.learned.count_words", spy)
     settings = {"embedding.label_start": 0.5, "training.epochs": 1}
     found = run(tiny_recipe, settings, out=tmp_path / "run")
     ((counts, words),) = seen
@@ -531,3 +531,40 @@ def test_an_embedding_that_starts_from_labels_gets_the_training_texts_counts(tin
             holds = [tokens[word] in row["text"].lower().replace(".", " .").split() for row in texts]
             same = [row["label"] == name for row in texts]
             assert counts[label, word] == sum(map(all, zip(holds, same, strict=True))), (name, tokens[word])
+
+
+def test_embeddings_and_heads_each_get_one_pass_over_the_training_split(tiny_recipe, tmp_path, monkeypatch):
+    passes = []
+
+    def begin_from(self, batches):
+        passes.append((type(self), [(batch.rows.tolist(), batch.targets.shape) for batch in batches]))
+
+    monkeypatch.setattr(LearnedEmbedding, "begin_from", begin_from)
+    monkeypatch.setattr(ClassificationHead, "begin_from", begin_from)
+    found = run(tiny_recipe, {"training.epochs": 1, "baselines.enabled": False}, out=tmp_path / "run")
+    assert [part for part, _ in passes] == [LearnedEmbedding, ClassificationHead]
+    for _, batches in passes:
+        assert sorted(row for rows, _ in batches for row in rows) == list(range(96))
+        assert all(shape == (len(rows), 1) for rows, shape in batches)
+    passes.clear()
+    rnntext.load(found.path)
+    assert passes == [], "a loaded model has its weights already"
+
+
+def test_a_run_whose_parts_start_from_nothing_reads_no_batch_for_them(tiny_run, tiny_recipe, tmp_path, monkeypatch):
+    def unread(*_):
+        pytest.fail("words were counted")
+
+    monkeypatch.setattr("rnntext.embeddings.learned.count_words", unread)
+    monkeypatch.setattr("rnntext.heads.ngrams.NgramScores.begin_from", unread)
+    assert weights_of(run(tiny_recipe, {"baselines.enabled": False}, out=tmp_path / "run")) == weights_of(tiny_run)
+
+
+def test_a_start_from_labels_takes_texts_with_several_labels_and_none(tmp_path):
+    rows = [{"text": row["text"], "label": [row["label"], "any"]} for row in tiny_rows(40)]
+    rows += [{"text": "soup", "label": []} for _ in range(20)]  # the shortest, so whole batches of them
+    write_jsonl(tmp_path / "train.jsonl", rows)
+    dataset = {"train": "train.jsonl", "multi_label": True, "test_fraction": 0.2}
+    recipe = write_recipe(tmp_path, dataset=dataset, embedding={"label_start": 0.5}, training={"epochs": 1})
+    _, model = finished(recipe, tmp_path / "run")
+    assert set(model("lovely soup").probabilities) == {"any", "bad", "good"}

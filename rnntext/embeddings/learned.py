@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated
 
 import numpy as np
@@ -48,23 +49,26 @@ class LearnedEmbedding(nn.Module):
         self.output_dim = output_dim
         self.word_dropout = word_dropout
         self.label_start = label_start
-        self.wants_label_counts = label_start > 0
         self.weight = nn.Parameter(torch.empty(len(vocabulary), output_dim), requires_grad=trainable)
         self.dropout = nn.Dropout(dropout)
         nn.init.uniform_(self.weight, -initial_range, initial_range)
         with torch.no_grad():
             self.weight[0].zero_()
 
-    def begin_from_labels(self, counts: np.ndarray) -> None:
-        """Start the first dimensions of each row from int64 [L, V], texts by target and word.
+    def begin_from(self, batches: Iterable[Batch]) -> None:
+        """Start the first dimensions of each row from one pass over the training split.
 
         Raises:
-            DataError: there are more labels than dimensions.
+            DataError: there are more labels than dimensions, or there is only one label.
 
         Source:
             Log-count ratio of Wang and Manning (2012), Baselines and bigrams, section 2.1, each count one up.
         """
-        smoothed = counts + 1.0
+        if not self.label_start:
+            return
+        smoothed = count_words(batches, len(self.weight)) + 1.0
+        if len(smoothed) < 2:
+            raise DataError("embedding.label_start compares labels, and the training split has only one; set it to 0")
         shares = np.log(smoothed / smoothed.sum(axis=1, keepdims=True))
         others = smoothed.sum(axis=0, keepdims=True) - smoothed
         ratios = shares - np.log(others / others.sum(axis=1, keepdims=True))  # [L, V]
@@ -80,3 +84,20 @@ class LearnedEmbedding(nn.Module):
         embedded = nn.functional.embedding(token_ids, self.weight, padding_idx=0)  # [B, T, E]
         dropped: Tensor = self.dropout(embedded)
         return dropped
+
+
+def count_words(batches: Iterable[Batch], num_words: int) -> np.ndarray:
+    """Return int64 [L, V]: in how many texts with each target each word of the vocabulary occurs."""
+    counts = np.zeros((0, num_words), dtype=np.int64)
+    for batch in batches:
+        if batch.targets is None:
+            raise DataError("the training split has no labels to start an embedding from")
+        targets = batch.targets.cpu().numpy()
+        more = int(targets.max(initial=0)) + 1 - len(counts)
+        counts = np.pad(counts, ((0, max(0, more)), (0, 0)))
+        texts = np.nonzero(batch.mask.cpu().numpy())[0]
+        pairs = np.unique(texts * num_words + batch.token_ids.cpu().numpy()[batch.mask.cpu().numpy()])
+        for column in targets.T:  # more than one where a text may have several labels
+            labels = column[pairs // num_words]
+            np.add.at(counts, (labels[labels >= 0], pairs[labels >= 0] % num_words), 1)
+    return counts

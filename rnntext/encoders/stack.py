@@ -139,20 +139,29 @@ class RecurrentStack(nn.Module):
         return None if state is None else tuple(tensor[:, index] for tensor in state)
 
     def _check(self, embedded: Tensor, lengths: Tensor, state: State | None) -> None:
-        if embedded.dim() != 3 or embedded.shape[-1] != self.input_dim:
-            shape = list(embedded.shape)
-            raise ShapeError(f"expected embedded float [B, T, {self.input_dim}], got {shape}; batch comes first")
-        batch, steps = embedded.shape[:2]
-        if lengths.dtype != torch.int64:
-            raise ShapeError(f"expected lengths int64, got {lengths.dtype}")
-        if lengths.shape != (batch,):
-            raise ShapeError(f"expected {batch} lengths, one a text, got shape {list(lengths.shape)}")
-        if batch == 0 or int(lengths.min()) < 1 or int(lengths.max()) > steps:
-            raise ShapeError(f"expected at least one text and lengths from 1 to {steps}, got {lengths.tolist()}")
-        expected = [(batch, len(self.layers), width) for width in self.state_dims]
+        check_texts(embedded, lengths, self.input_dim)
+        expected = [(len(embedded), len(self.layers), width) for width in self.state_dims]
         if state is not None and [tuple(tensor.shape) for tensor in state] != expected:
             shapes = [list(tensor.shape) for tensor in state]
             raise ShapeError(f"expected state tensors of shape {[list(shape) for shape in expected]}, got {shapes}")
+
+
+def check_texts(embedded: Tensor, lengths: Tensor, input_dim: int) -> None:
+    """Refuse texts that no encoder can read.
+
+    Raises:
+        ShapeError: ``embedded`` is not [B, T, input_dim], or a length lies outside 1..T.
+    """
+    if embedded.dim() != 3 or embedded.shape[-1] != input_dim:
+        shape = list(embedded.shape)
+        raise ShapeError(f"expected embedded float [B, T, {input_dim}], got {shape}; batch comes first")
+    batch, steps = embedded.shape[:2]
+    if lengths.dtype != torch.int64:
+        raise ShapeError(f"expected lengths int64, got {lengths.dtype}")
+    if lengths.shape != (batch,):
+        raise ShapeError(f"expected {batch} lengths, one a text, got shape {list(lengths.shape)}")
+    if batch == 0 or int(lengths.min()) < 1 or int(lengths.max()) > steps:
+        raise ShapeError(f"expected at least one text and lengths from 1 to {steps}, got {lengths.tolist()}")
 
 
 def last_real(states: Tensor, lengths: Tensor) -> Tensor:

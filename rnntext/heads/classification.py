@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from rnntext.baselines import Baseline, MajorityBaseline, TfidfBaseline
 from rnntext.contracts import Batch, Encoded, Example, HeadOutput, Reads
 from rnntext.errors import DataError, suggest
+from rnntext.heads.ngrams import SHORTEST_PIECE, NgramScores
 from rnntext.heads.pooling import Pool, Pooling
 from rnntext.metrics import ClassificationScores
 
@@ -32,6 +34,10 @@ class ClassificationHead(nn.Module):
         class_weights: balanced counts each label's examples in inverse proportion to their number; or a table of
             label = weight.
         label_smoothing: share of the target spread evenly over all labels, against overconfidence.
+        word_ngrams: where above 0, a linear model of all runs of so many words and fewer learns beside the network,
+            and the two probabilities are averaged; it knows at once what a word says, the network what order does.
+        char_ngrams: where above 0, that model reads pieces of words too, from 3 to so many characters long.
+        ngram_buckets: rows of weights that n-grams share; more where texts are many and long.
         threshold: with several labels a text, the probability from which a label is given.
     """
 
@@ -58,6 +64,9 @@ class ClassificationHead(nn.Module):
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5,
         class_weights: Literal["none", "balanced"] | dict[str, Annotated[float, Field(gt=0)]] = "none",
         label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        word_ngrams: Annotated[int, Field(ge=0, le=5)] = 0,
+        char_ngrams: Annotated[int, Field(ge=0, le=10)] = 0,
+        ngram_buckets: Annotated[int, Field(ge=1)] = 262_144,
         threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5,
     ) -> None:
         super().__init__()
@@ -68,6 +77,11 @@ class ClassificationHead(nn.Module):
         self.pool = Pool([pooling] if isinstance(pooling, str) else pooling, input_dim)
         self.dropout = nn.Dropout(dropout)
         self.output = nn.Linear(self.pool.output_dim, len(self.names))
+        self.ngrams: NgramScores | None = None
+        if word_ngrams or char_ngrams:
+            self.ngrams = NgramScores(
+                num_labels=len(self.names), words=word_ngrams, characters=char_ngrams, buckets=ngram_buckets
+            )
         # Weights follow from the labels and the recipe, so they are not saved with the model.
         weights = label_weights(labels, class_weights)
         self.register_buffer("weights", weights, persistent=False)
@@ -78,6 +92,11 @@ class ClassificationHead(nn.Module):
         pooling = options["pooling"]
         if not isinstance(pooling, str) and len(set(pooling)) < len(pooling):
             yield "pooling", f"{pooling} names a pool twice"
+        if 0 < options["char_ngrams"] < SHORTEST_PIECE:
+            yield (
+                "char_ngrams",
+                f"pieces of words have {SHORTEST_PIECE} characters and more; give 0 for none",
+            )
 
     @classmethod
     def learn_labels(cls, examples: Iterable[Example]) -> dict[str, Any]:
@@ -136,11 +155,37 @@ class ClassificationHead(nn.Module):
             ids.append(names.index(label))
         return ids
 
+    def begin_from(self, batches: Iterable[Batch]) -> None:
+        """Let n-grams, if there are any, start from one pass over the training split."""
+        if self.ngrams is not None:
+            self.ngrams.begin_from(batches)
+
     def forward(self, encoded: Encoded, batch: Batch) -> HeadOutput:
-        """Return float [B, L] logits, and the loss where the batch has targets."""
+        """Return float [B, L] logits, and the loss where the batch has targets.
+
+        With n-grams, network and linear model are trained each by its own loss: together, the quicker of the two
+        would leave the other nothing to learn.
+        """
         pooled = self.dropout(self.pool(encoded, batch.mask))
         logits: Tensor = self.output(pooled)
-        return HeadOutput(logits, None if batch.targets is None else self._loss(logits, batch.targets))
+        if self.ngrams is None:
+            return HeadOutput(logits, None if batch.targets is None else self._loss(logits, batch.targets))
+        others = self.ngrams(batch)
+        both = self._averaged(logits, others)
+        if batch.targets is None:
+            return HeadOutput(both)
+        if not self.training:
+            return HeadOutput(both, self._loss(both, batch.targets))
+        return HeadOutput(both, (self._loss(logits, batch.targets) + self._loss(others, batch.targets)) / 2)
+
+    def _averaged(self, one: Tensor, other: Tensor) -> Tensor:
+        """Return the logits, float [B, L], whose probabilities are the mean of those of two."""
+        if not self.multi_label:
+            return torch.logaddexp(one.log_softmax(dim=-1), other.log_softmax(dim=-1)) - math.log(2)
+        log_sigmoid = nn.functional.logsigmoid
+        return torch.logaddexp(log_sigmoid(one), log_sigmoid(other)) - torch.logaddexp(
+            log_sigmoid(-one), log_sigmoid(-other)
+        )
 
     def _loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         weights = self.get_buffer("weights").to(logits.dtype)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
+
+SHORT = 10
+"""Characters a token up to which finding all tokens at once is quicker than one after the other."""
 
 
 class RegexTokenizer:
@@ -43,9 +47,19 @@ class RegexTokenizer:
             return [match[0] for match in self._pattern.finditer(text) if match[0]]
         return list(filter(None, self._pattern.findall(text)))
 
+    def first(self, text: str, count: int) -> list[str]:
+        """Return the first matches alone: of a long text, the rest is not searched."""
+        if len(text) < SHORT * count:
+            return self.tokens(text)[:count]
+        return [match[0] for match in islice(filter(_match_text, self._pattern.finditer(text)), count)]
+
     def spans(self, text: str) -> list[tuple[int, int]]:
         """Return (start, end) of the same matches."""
         return [match.span() for match in self._pattern.finditer(text) if match[0]]
+
+
+def _match_text(match: re.Match[str]) -> str:
+    return match[0]
 
 
 def _longest_match(pattern: str) -> int | None:

@@ -1,0 +1,266 @@
+"""What each ``rnntext`` command does, given its arguments; results are printed to standard output.
+
+Each function imports what it needs when it is called, so that no command waits for torch in vain.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from argparse import Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnntext import registry
+from rnntext.contracts import KINDS
+from rnntext.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from rnntext.progress import Reporter
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C."""
+
+
+def run(given: Namespace) -> int:
+    """Train what a recipe describes, once or with several seeds."""
+    from rnntext.recipe import read_recipe
+
+    recipe = read_recipe(given.recipe, given.settings)
+    if given.seeds is not None:
+        return _run_seeds(given, f"{recipe.encoder.name} (these runs)")
+    from rnntext import running
+    from rnntext.summary import closing_table, group_tables
+
+    finished = running.run(recipe, out=given.out, force=given.force, progress=_reporter(given.quiet))
+    if not given.quiet:
+        console = _console()
+        network = f"{recipe.encoder.name} (this run)"
+        console.print(closing_table(finished.metrics, network))
+        for table in group_tables(finished.metrics, network):
+            console.print(table)
+    print(finished.path)
+    if finished.interrupted:
+        kept = finished.metrics["training"]["best_epoch"]
+        print(f"interrupted; epoch {kept} was kept, and the folder predicts", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _run_seeds(given: Namespace, network: str) -> int:
+    from rnntext.seeds import run_seeds
+    from rnntext.summary import seeds_table
+
+    finished = run_seeds(
+        given.recipe,
+        given.seeds,
+        given.settings,
+        out=given.out,
+        force=given.force,
+        progress=lambda: _reporter(given.quiet),
+    )
+    if not given.quiet:
+        _console().print(seeds_table(finished.summary, network))
+    print(finished.path)
+    if finished.interrupted:
+        print(f"interrupted; {len(finished.runs)} of {given.seeds} seeds were finished", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def check(given: Namespace) -> None:
+    """Say whether a recipe is valid."""
+    from rnntext.recipe import read_recipe
+
+    recipe = read_recipe(given.recipe, given.settings)
+    for text in recipe.left_behind:
+        print(text, file=sys.stderr)
+    print(f"{given.recipe}: valid")
+    for key in recipe.needs:
+        print(f"needs: {key}")
+
+
+def show(given: Namespace) -> None:
+    """Print every value of a recipe with its origin."""
+    from rnntext.recipe import read_recipe
+    from rnntext.recipe_source import DEFAULT
+
+    recipe = read_recipe(given.recipe, given.settings)
+    for text in recipe.left_behind:
+        print(text, file=sys.stderr)
+    for table, values in recipe.values():
+        lines = [
+            (f"{key} = {_toml(value)}", str(recipe.origins.get((table, key), DEFAULT)))
+            for key, value in values.items()
+        ]
+        width = max(len(left) for left, _ in lines)
+        if table:
+            print(f"\n[[{table.split('.')[0]}]]" if "." in table else f"\n[{table}]")
+        for left, origin in lines:
+            print(f"{left:<{min(width, 60)}}  # {origin}")
+    for key in recipe.needs:
+        print(f"\n# needs: {key}")
+
+
+def _toml(value: Any) -> str:
+    import tomlkit
+
+    return "(none)" if value is None else tomlkit.item(value).as_string()
+
+
+def describe(given: Namespace) -> None:
+    """Print each stage of a recipe's network."""
+    from rich.box import SIMPLE
+    from rich.table import Table
+
+    from rnntext import describing
+    from rnntext.recipe import read_recipe
+
+    recipe = read_recipe(given.recipe, given.settings)
+    found = describing.describe(recipe, lambda text: print(text, file=sys.stderr))
+    texts, steps = found.batch
+    table = Table(title=f"{recipe.name}: the longest batch, B {texts}, T {steps}", box=SIMPLE, title_justify="left")
+    for heading in ("stage", "type", "gives"):
+        table.add_column(heading)
+    table.add_column("parameters", justify="right")
+    for stage in found.stages:
+        table.add_row(stage.name, stage.part, stage.gives, f"{stage.parameters:,}" if stage.parameters else "")
+    console = _console()
+    console.print(table)
+    parts = ", ".join(f"{name} {size:,.1f}" for name, size in found.megabytes.items())
+    total = sum(found.megabytes.values())
+    parameters = sum(stage.parameters for stage in found.stages)
+    console.print(f"parameters: {parameters:,}", highlight=False)
+    console.print(f"memory of a training step at that batch: {total:,.1f} MB ({parts})", highlight=False)
+
+
+def schema(given: Namespace) -> None:
+    """Print the JSON Schema of recipes."""
+    from rnntext.recipe_schema import recipe_schema
+
+    print(json.dumps(recipe_schema(), indent=1, ensure_ascii=False))
+
+
+def recipes(given: Namespace) -> None:
+    """List the recipes that come with rnntext."""
+    from rnntext.shipping import shipped_recipes
+
+    recipes = shipped_recipes()
+    width = max(len(recipe.name) for recipe in recipes)
+    for recipe in recipes:
+        print(f"{recipe.name:<{width}}  {recipe.purpose}")
+
+
+def copy(given: Namespace) -> None:
+    """Copy a recipe and its data into the current folder."""
+    from rnntext.shipping import copy_recipe
+
+    for file in copy_recipe(given.name, Path()):
+        print(file)
+
+
+def list_parts(given: Namespace) -> None:
+    """List all parts; of one kind, with their options."""
+    if given.kind is None:
+        for kind in KINDS:
+            found = registry.entries(kind)
+            print(kind)
+            width = max(len(entry.name) for entry in found)
+            for entry in found:
+                others = [alias for alias, name in registry.ALIASES.get(kind, {}).items() if name == entry.name]
+                also = f" (also: {', '.join(others)})" if others else ""
+                print(f"  {entry.name:<{width}}  {entry.distribution} {entry.version}{also}")
+        return
+    entries = registry.entries(given.kind)
+    from rnntext.options import options_of, type_text
+
+    for entry in entries:
+        part = registry.get(given.kind, entry.name)
+        print(f"{entry.name}  ({entry.distribution} {entry.version})")
+        if part.__doc__:
+            print(f"  {part.__doc__.strip().splitlines()[0]}")
+        for option in options_of(part, given.kind).values():
+            default = "required" if option.required else f"default {_toml(option.default)}"
+            print(f"    {option.name}: {type_text(option)}; {default}")
+            if option.help:
+                print(f"        {option.help}")
+        print()
+
+
+def predict(given: Namespace) -> int:
+    """Answer texts, one JSON object a line."""
+    from rnntext.answering import answer_lines, text_lines_of
+    from rnntext.prediction import load
+
+    if given.text is not None and given.file != "-":
+        raise UsageError(f"give --text or a file, not both: {given.file}")
+    model = load(given.run)
+    at_terminal = given.text is None and given.file == "-" and sys.stdin.isatty()
+    if at_terminal:
+        print("texts from the terminal, one a line; Ctrl-D ends", file=sys.stderr)
+    failed = 0
+    with text_lines_of(given.file, given.text) as lines:
+        for answer in answer_lines(model, lines, given.top_k, at_once=at_terminal):
+            failed += "error" in answer and "line" in answer
+            print(_json_line(answer))
+    counts = model.counts
+    if counts.cut:
+        print(
+            f"{counts.cut:,} of {counts.texts:,} texts were cut at {model.recipe.max_tokens:,} tokens",
+            file=sys.stderr,
+        )
+    if counts.without_tokens:
+        print(
+            f"{counts.without_tokens:,} of {counts.texts:,} texts had no tokens: read as one <unk>", file=sys.stderr
+        )
+    if failed:
+        print(f"{failed:,} lines could not be read", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _json_line(values: Any) -> str:
+    line = json.dumps(values, ensure_ascii=False)
+    try:
+        line.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:  # half a surrogate pair, or a terminal without these letters
+        return json.dumps(values)
+    return line
+
+
+def evaluate(given: Namespace) -> None:
+    """Score a model on a labelled file."""
+    from rnntext.prediction import load
+    from rnntext.summary import scores_table
+
+    counts = load(given.run).evaluate(given.file)
+    if given.json:
+        print(json.dumps(counts.scores()))
+        return
+    console = _console()
+    console.print(scores_table(counts.scores(), counts.texts))
+    for field, groups in counts.groups().items():
+        for value, scores in groups.items():
+            shown = "  ".join(f"{name} {number:.4f}" for name, number in scores.items() if name != "texts")
+            console.print(f"{field} = {value}: {scores['texts']:,} texts, {shown}", highlight=False)
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = 120  # a pipe has no width; tables must not fold there
+    return console
+
+
+def _reporter(quiet: bool) -> Reporter:
+    from rnntext.progress import BarReporter, LineReporter
+
+    if quiet:
+        return LineReporter(lambda text: None)
+    if sys.stderr.isatty():
+        return BarReporter(_console(stderr=True))
+    return LineReporter(lambda text: print(text, file=sys.stderr, flush=True))
