@@ -1,4 +1,4 @@
-"""Memory while a corpus larger than it should fit is read, trained on and predicted.
+"""Anonymous memory while a large file of texts is read, trained on and predicted.
 
     python -m benchmarks.memory                  a file of 2 GB, made for it and deleted again
     python -m benchmarks.memory --gigabytes 0.2

@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from interrupting import StopsIn
 from tiny import make_tiny, sha256, tiny_rows, write_jsonl, write_recipe
 
 import rnntext
 from rnntext import commands
 from rnntext.answering import answer_lines
 from rnntext.cli import main
-from rnntext.progress import LineReporter
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -112,23 +112,6 @@ def test_force_never_deletes_a_folder_of_other_files(tmp_path, capsys):
         "validation.jsonl",
         "test.jsonl",
     }
-
-
-class StopsIn(LineReporter):
-    """Presses Ctrl-C in the second step of an epoch."""
-
-    def __init__(self, epoch):
-        super().__init__(lambda text: None)
-        self.stop_epoch = epoch
-
-    def start_epoch(self, epoch, epochs, steps):
-        super().start_epoch(epoch, epochs, steps)
-        self.now, self.seen = epoch, 0
-
-    def step(self, loss, tokens):
-        self.seen += 1
-        if (self.now, self.seen) == (self.stop_epoch, 2):
-            raise KeyboardInterrupt
 
 
 def test_an_interrupted_run_ends_with_status_130_and_keeps_its_best_epoch(tmp_path, capsys, monkeypatch):

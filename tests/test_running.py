@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from interrupting import StopsIn
 from tiny import SETTINGS, make_tiny, sha256, tiny_rows, write_jsonl, write_recipe
 
 import rnntext
@@ -28,23 +29,6 @@ REPOSITORY = Path(__file__).parent.parent
 
 def run(recipe, overrides=None, **more):
     return rnntext.run(recipe, overrides, progress=LineReporter(lambda text: None), **more)
-
-
-class StopsIn(LineReporter):
-    """Presses Ctrl-C in the second step of an epoch."""
-
-    def __init__(self, epoch):
-        super().__init__(lambda text: None)
-        self.stop_epoch = epoch
-
-    def start_epoch(self, epoch, epochs, steps):
-        super().start_epoch(epoch, epochs, steps)
-        self.now, self.seen = epoch, 0
-
-    def step(self, loss, tokens):
-        self.seen += 1
-        if (self.now, self.seen) == (self.stop_epoch, 2):
-            raise KeyboardInterrupt
 
 
 def weights_of(found) -> str:

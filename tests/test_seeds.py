@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interrupting import StopsIn
 from rich.console import Console
 from tiny import make_tiny, sha256, write_recipe
 
@@ -19,7 +20,6 @@ import rnntext
 from rnntext import commands
 from rnntext.cli import main
 from rnntext.errors import DataError, RecipeError, RunFolderError, UsageError
-from rnntext.progress import LineReporter
 from rnntext.seeds import SeedRuns, _spread, run_seeds
 from rnntext.summary import seeds_table
 
@@ -58,23 +58,6 @@ def names(folder: Path) -> set[str]:
 def files(folder: Path) -> dict[str, str]:
     """Return the digest of every file below a folder."""
     return {str(path.relative_to(folder)): sha256(path) for path in folder.rglob("*") if path.is_file()}
-
-
-class StopsIn(LineReporter):
-    """Presses Ctrl-C in the second step of an epoch."""
-
-    def __init__(self, epoch):
-        super().__init__(lambda text: None)
-        self.stop_epoch = epoch
-
-    def start_epoch(self, epoch, epochs, steps):
-        super().start_epoch(epoch, epochs, steps)
-        self.now, self.seen = epoch, 0
-
-    def step(self, loss, tokens):
-        self.seen += 1
-        if (self.now, self.seen) == (self.stop_epoch, 2):
-            raise KeyboardInterrupt
 
 
 def stops_in_run(number: int, epoch: int):

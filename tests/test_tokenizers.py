@@ -346,3 +346,17 @@ class TestPieces:
         assert list(pieces("in 4 5 bb cc", 11)) == [(0, 10), (10, 12)], "not the nearer place after 5"
         assert list(pieces("12 34 56 78", 7)) == [(0, 6), (6, 11)], "at white space"
         assert list(pieces("x" * 9, 4)) == [(0, 4), (4, 8), (8, 9)], "anywhere"
+
+
+@pytest.mark.parametrize("pattern", [None, r"(\w+)|(\S)", r"\w*"])
+@given(text=ANY_TEXT, repeats=st.integers(1, 30), count=st.integers(1, 6))
+def test_the_first_tokens_are_those_of_the_whole_text(pattern, text, repeats, count):
+    regex = build("regex", (("pattern", pattern),) if pattern else ())
+    long = " ".join([text] * repeats)  # past the length from which the rest of the text is not searched
+    assert regex.first(long, count) == regex.tokens(long)[:count]
+
+
+def test_the_rest_of_a_long_text_is_not_searched(monkeypatch):
+    regex = build("regex")
+    monkeypatch.setattr(type(regex), "tokens", lambda self, text: pytest.fail("read to the end"))
+    assert regex.first("lamp " * 100, 3) == ["lamp"] * 3
