@@ -20,10 +20,19 @@ What every part promises, besides the methods of its kind:
   weights from elsewhere; and ``covers(types)``, bool [types], which raw tokens it has a vector for.
 - An embedding or a head may define ``begin_from(batches)``, called likewise, after ``begin``, with one lazy pass over
   the training split, targets included: to start weights from counts. Nothing is read if it does not ask for a batch.
+- A module with a large table of which a batch reads few rows may have an attribute ``before_reading``, None at first.
+  Training may set it to a function, when it means to update those rows alone: call it with the rows that are about to
+  be read, int64 of any shape, then give the parameter ``weight``, the table, a sparse gradient. The function is None
+  again when training is over, and nothing else may depend on it.
 - A tokenizer may define ``first(text, count)``, the first ``count`` of its tokens: what is read of a text that
   ``batching.max_tokens`` cuts, where finding all tokens would be work in vain.
 - A dataset may keep ``notes``, a dict of what -> count, of what ``read`` passed over. Its options ``train``, ``test``
   and ``group_fields``, where it has them, mean the same as everywhere: ``evaluate RUN FILE`` sets ``test``.
+- An encoder may have an attribute ``chunk_tokens`` and a method ``in_pieces(embed, lengths, state=None)`` -> ``Pieces``,
+  called for batches with longer texts than that: ``embed(rows, positions)`` gives float [b, t, E] of some tokens. A
+  head that takes ``Pieces`` in the place of ``Encoded`` has a class method ``why_whole(options)``: None, or the reason
+  why with these options it needs whole texts.
+- An encoder may have an attribute ``kernel``: in words what computes it on a CPU, for ``rnntext describe``.
 - It may define ``refused_options``: a mapping of option names that people try to the reason against them.
 
 This module imports no torch, so that reading metadata stays quick.
@@ -123,6 +132,18 @@ class Batch:
         positions = torch.arange(self.token_ids.shape[1], device=self.lengths.device)
         return positions[None, :] < self.lengths[:, None]
 
+    def tokens_at(self, rows: Tensor, positions: Tensor) -> Batch:
+        """Return the tokens at int64 [b, t] positions of texts int64 [b], as a batch of their own without targets."""
+        import torch
+
+        return Batch(
+            token_ids=self.token_ids[rows[:, None], positions],
+            lengths=torch.full_like(rows, positions.shape[1]),
+            type_ids=None if self.type_ids is None else self.type_ids[rows[:, None], positions],
+            types=self.types,
+            rows=None if self.rows is None else self.rows[rows.cpu().numpy()],
+        )
+
 
 State = tuple["Tensor", ...]
 """float [B, layers x directions, H] each: ``(h,)``, or ``(h, c)`` for an LSTM."""
@@ -149,6 +170,42 @@ class Encoded:
         if callable(self._state):
             self._state = self._state()
         return self._state
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some tokens of some texts of a batch, read by one direction of an encoder."""
+
+    rows: Tensor
+    """int64 [b], which texts of the batch these are."""
+    positions: Tensor
+    """int64 [b, t], where in its text each token stands; 0 at padding."""
+    columns: slice
+    """Which of the D numbers of a state are here."""
+    states: Tensor
+    """float [b, t, width of columns]; anything at padding."""
+    mask: Tensor
+    """Bool [b, t], True at real tokens."""
+
+
+class Pieces:
+    """What an encoder reads of texts too long to be held whole: pieces, once, and then ``final`` and ``state``.
+
+    All columns of every token come by in some piece, a text's tokens from its start or from its end.
+
+    Args:
+        read: yields the pieces and sets the attributes below on what it is given.
+    """
+
+    final: Tensor
+    """float [B, D], as in ``Encoded``; there once all pieces have been read."""
+    state: State | None = None
+
+    def __init__(self, read: Callable[[Pieces], Iterator[Piece]]) -> None:
+        self._pieces = read(self)
+
+    def __iter__(self) -> Iterator[Piece]:
+        return self._pieces
 
 
 @dataclass(slots=True)

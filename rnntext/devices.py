@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -38,3 +39,12 @@ def choose_threads(options: TrainingOptions) -> int:
         return options.threads
     given = os.environ.get("OMP_NUM_THREADS", "")
     return int(given) if given.isdecimal() and int(given) > 0 else torch.get_num_threads()
+
+
+def computing_in(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which a network computes in ``float32`` or ``bfloat16``; weights are float32 in both.
+
+    In bfloat16, matrix products and what they give are rounded to 8 bits of mantissa; sums that need more stay in
+    float32 (``torch.autocast``). It pays on an accelerator and on processors with bfloat16 units.
+    """
+    return nullcontext() if precision == "float32" else torch.autocast(device.type, dtype=torch.bfloat16)

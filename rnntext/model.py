@@ -1,4 +1,4 @@
-"""TextModel: embed, encode, head. The whole network in four lines."""
+"""TextModel: embed, encode, head. The whole network in a few lines."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rnntext.contracts import Batch, HeadOutput, Vocabulary
+from rnntext.contracts import Batch, HeadOutput, Pieces, Vocabulary
+from rnntext.devices import computing_in
 from rnntext.recipe import Recipe
 
 
@@ -19,24 +20,40 @@ class TextModel(nn.Module):
         embeddings: one or several; their vectors are joined.
         encoder: reads the joined vectors.
         head: makes logits, loss and answers of what the encoder read.
+        precision: in which it computes, ``float32`` or ``bfloat16``.
     """
 
     # Parts keep their contracts' types, which nn.Module's own attribute lookup would lose.
     encoder: Any
     head: Any
 
-    def __init__(self, embeddings: list[nn.Module], encoder: nn.Module, head: nn.Module) -> None:
+    def __init__(
+        self, embeddings: list[nn.Module], encoder: nn.Module, head: nn.Module, precision: str = "float32"
+    ) -> None:
         super().__init__()
         self.embeddings = nn.ModuleList(embeddings)
         self.encoder = encoder
         self.head = head
+        self.precision = precision
 
     def forward(self, batch: Batch) -> HeadOutput:
         """Return the head's logits, and the loss where the batch has targets."""
-        embedded: Tensor = torch.cat([embedding(batch) for embedding in self.embeddings], dim=-1)  # [B, T, E]
-        encoded = self.encoder(embedded, batch.lengths)  # states [B, T, D], final [B, D]
-        output: HeadOutput = self.head(encoded, batch)
+        with computing_in(self.precision, batch.token_ids.device):
+            encoded = self._in_pieces(batch) or self.encoder(self._embed(batch), batch.lengths)  # states [B, T, D]
+            output: HeadOutput = self.head(encoded, batch)
         return output
+
+    def _embed(self, batch: Batch) -> Tensor:
+        return torch.cat([embedding(batch) for embedding in self.embeddings], dim=-1)  # [B, T, E]
+
+    def _in_pieces(self, batch: Batch) -> Pieces | None:
+        """Return the encoder's pieces of texts longer than its ``chunk_tokens``; they are embedded as they are read."""
+        if not 0 < getattr(self.encoder, "chunk_tokens", 0) < batch.token_ids.shape[1]:
+            return None
+        pieces: Pieces = self.encoder.in_pieces(
+            lambda rows, positions: self._embed(batch.tokens_at(rows, positions)), batch.lengths
+        )
+        return pieces
 
 
 def build_model(recipe: Recipe, vocabulary: Vocabulary, labels: Mapping[str, Any]) -> TextModel:
@@ -44,4 +61,4 @@ def build_model(recipe: Recipe, vocabulary: Vocabulary, labels: Mapping[str, Any
     embeddings = [choice.build(vocabulary=vocabulary) for choice in recipe.embeddings]
     encoder = recipe.encoder.build(input_dim=sum(embedding.output_dim for embedding in embeddings))
     head = recipe.head.build(input_dim=encoder.output_dim, labels=labels)
-    return TextModel(embeddings, encoder, head)
+    return TextModel(embeddings, encoder, head, recipe.training.precision)

@@ -1,6 +1,7 @@
 """From a constructor's signature to the options of a recipe table: names, types, ranges, defaults, help.
 
-A signature is the only declaration. What an option means is read from the ``Args:`` of the class's docstring.
+A signature is the only declaration. What an option means is read from the ``Args:`` of the class's docstring, else
+from the ``description`` of its annotation, where parts share an option.
 """
 
 from __future__ import annotations
@@ -72,7 +73,10 @@ def options_of(part: type, kind: str | None = None) -> Mapping[str, Option]:
     texts = _argument_texts(part)
     return {
         parameter.name: Option(
-            parameter.name, hints[parameter.name], parameter.default, texts.get(parameter.name, "")
+            parameter.name,
+            hints[parameter.name],
+            parameter.default,
+            texts.get(parameter.name) or _description(hints[parameter.name]),
         )
         for parameter in list(inspect.signature(constructor).parameters.values())[1:]
         if parameter.name not in wired
@@ -194,6 +198,11 @@ def _shown(value: Any) -> str:
     except ValueError:  # Python prints no integer of more than 4,300 digits
         return "this value"
     return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def _description(annotation: Any) -> str:
+    """Return what ``Annotated[..., Field(description=...)]`` says, or ""."""
+    return next((text for each in get_args(annotation) if (text := getattr(each, "description", None))), "")
 
 
 @functools.lru_cache(maxsize=256)

@@ -308,6 +308,13 @@ class _Checker:
                 message = f"a state of {encoder.name!r} with these options reads the {what}; {head_class.why_hidden}"
                 origin = self.origins.get(("encoder", "type"), Origin("file", self.source.file))
                 self._add(origin, message, "encoder", "type")
+            if encoder.options.get("chunk_tokens"):
+                why_whole = getattr(head_class, "why_whole", None)
+                reason = why_whole(head.options) if why_whole else "it reads every state of a text"
+                if reason:
+                    origin = self.origins.get(("encoder", "chunk_tokens"), Origin("file", self.source.file))
+                    message = f"head {head.name!r} reads no text in pieces: {reason}. Leave chunk_tokens out"
+                    self._add(origin, message, "encoder", "chunk_tokens")
         metrics = [*head_class.metrics, "loss"]
         if training is not None and training.select_by is not None and training.select_by not in metrics:
             hint = suggest(training.select_by, metrics) or f" Metrics: {', '.join(metrics)}."

@@ -44,9 +44,12 @@ BUILT_INS: dict[str, dict[str, str]] = {
         "pretrained": "rnntext.embeddings.pretrained:PretrainedEmbedding",
     },
     "encoders": {
+        "coupled_lstm": "rnntext.encoders.coupled_lstm:CoupledLstmEncoder",
+        "dense": "rnntext.encoders.dense:DenseEncoder",
         "gru": "rnntext.encoders.gru:GruEncoder",
         "lstm": "rnntext.encoders.lstm:LstmEncoder",
-        "dense": "rnntext.encoders.dense:DenseEncoder",
+        "min_gru": "rnntext.encoders.min_gru:MinGruEncoder",
+        "peephole_lstm": "rnntext.encoders.peephole_lstm:PeepholeLstmEncoder",
         "rnn": "rnntext.encoders.rnn:RnnEncoder",
     },
     "heads": {

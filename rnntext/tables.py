@@ -84,17 +84,21 @@ class TrainingOptions:
         epochs: passes over the training split, in all.
         optimizer: rule that turns gradients into steps.
         learning_rate: size of a step, at its largest.
-        weight_decay: pull of the weights towards zero (adamw: decoupled; else added to the gradient).
+        weight_decay: pull of the weights towards zero (adamw: decoupled; else added to the gradient, under
+            ``row_updates`` to those of the rows that a batch reads).
         momentum: of sgd.
         schedule: how the learning rate moves: constant; warmup (rises, then stays); linear or cosine
             (rises, then falls to zero); plateau (halved when ``select_by`` stalls).
         warmup_fraction: share of all steps in which the rate rises from zero (warmup, linear, cosine).
         plateau_patience: epochs without improvement before ``plateau`` halves the rate.
+        row_updates: work only on the rows that a batch reads, in tables so large that it pays (adam, adamw, and sgd
+            without momentum and weight_decay): much sooner with many words, and the same weights but for rounding.
         gradient_clip: largest L2 norm of all gradients together; 0 never clips.
         select_by: validation metric that chooses the epoch to keep; the head's first unless given.
         patience: stop after so many epochs without improvement; 0 never stops early.
         device: auto takes an accelerator if there is one.
-        precision: of weights and activations.
+        precision: in which the network computes; weights are float32 in both. bfloat16 pays on an accelerator and
+            on processors that have units for it.
         threads: CPU threads; OMP_NUM_THREADS, else torch's default, unless given.
     """
 
@@ -106,11 +110,12 @@ class TrainingOptions:
     schedule: Literal["constant", "warmup", "cosine", "linear", "plateau"] = "constant"
     warmup_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.1
     plateau_patience: Annotated[int, Field(ge=0)] = 1
+    row_updates: bool = True
     gradient_clip: Annotated[float, Field(ge=0)] = 5.0
     select_by: str | None = None
     patience: Annotated[int, Field(ge=0)] = 5
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
-    precision: Literal["float32"] = "float32"
+    precision: Literal["float32", "bfloat16"] = "float32"
     threads: Annotated[int, Field(ge=1)] | None = None
 
 

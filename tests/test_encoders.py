@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from rnntext import options, registry
 from rnntext.contracts import Encoded, Encoder
+from rnntext.encoders.layer import step_by_step
+from rnntext.encoders.reading import Reading
 from rnntext.errors import ShapeError
 
 E, H = 5, 6
@@ -24,11 +26,16 @@ CELLS: dict[str, tuple[str, dict[str, Any]]] = {
     "gru": ("gru", {}),
     "rnn_tanh": ("rnn", {"nonlinearity": "tanh"}),
     "rnn_relu": ("rnn", {"nonlinearity": "relu"}),
+    "peephole_lstm": ("peephole_lstm", {}),
+    "coupled_lstm": ("coupled_lstm", {}),
+    "min_gru": ("min_gru", {}),
 }
-DEFAULT_STATES = {"lstm": 2, "lstm_proj": 2, "gru": 1, "rnn_tanh": 1, "rnn_relu": 1}
+WITH_TWIN = ("lstm", "lstm_proj", "gru", "rnn_tanh", "rnn_relu")  # torch has the same cell
+DEFAULT_STATES = {cell: 2 if "lstm" in cell else 1 for cell in CELLS}
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 
 every_cell = pytest.mark.parametrize("cell", CELLS)
+every_twin = pytest.mark.parametrize("cell", WITH_TWIN)
 every_direction = pytest.mark.parametrize("bidirectional", [False, True], ids=["one_way", "both_ways"])
 depths = pytest.mark.parametrize("num_layers", [1, 2, 3])
 
@@ -89,7 +96,7 @@ def close(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
 # ---------------------------------------------------------------- the same as torch's packed module
 
 
-@every_cell
+@every_twin
 @every_direction
 @depths
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
@@ -127,7 +134,7 @@ def test_values_and_gradients_equal_those_of_the_packed_torch_module(
     fixed_loss(encoded.states, encoded.final, *encoded.state).backward()
     fixed_loss(states, final, *whole).backward()
     close(ours_in.grad, theirs_in.grad, tolerance)
-    for index, layer in enumerate(encoder.stack.layers):
+    for index, layer in enumerate(encoder.layers):
         depth, direction = divmod(index, directions)
         for name, weight in layer.cell.named_parameters():
             twin_name = name.removesuffix("_l0") + f"_l{depth}" + ("_reverse" if direction else "")
@@ -141,8 +148,8 @@ def test_directions_kept_apart_equal_two_one_way_stacks(cell: str, num_layers: i
     forwards = build(cell, num_layers=num_layers, bidirectional=False, seed=8)
     backwards = build(cell, num_layers=num_layers, bidirectional=False, seed=9)
     for depth in range(num_layers):
-        forwards.stack.layers[depth].load_state_dict(apart.stack.layers[2 * depth].state_dict())
-        backwards.stack.layers[depth].load_state_dict(apart.stack.layers[2 * depth + 1].state_dict())
+        forwards.layers[depth].load_state_dict(apart.layers[2 * depth].state_dict())
+        backwards.layers[depth].load_state_dict(apart.layers[2 * depth + 1].state_dict())
     embedded = texts()
     encoded = apart(embedded, LENGTHS)
     width = encoded.states.shape[-1] // 2
@@ -156,8 +163,72 @@ def test_directions_kept_apart_equal_two_one_way_stacks(cell: str, num_layers: i
 
 def test_interleaved_and_apart_differ_from_the_second_layer_on() -> None:
     deep = {"num_layers": 2, "bidirectional": True}
-    widths = {name: build("gru", interleaved=name, **deep).stack.layers[2].cell.input_size for name in (True, False)}
+    widths = {name: build("gru", interleaved=name, **deep).layers[2].cell.input_size for name in (True, False)}
     assert widths == {True: 2 * H, False: H}
+
+
+# ---------------------------------------------------------------- the same as the cell, step by step
+
+
+@every_cell
+@pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("carried", [False, True], ids=["from_zero", "from_state"])
+@pytest.mark.parametrize("replaced", [False, True], ids=["own_weight", "another_weight"])
+@pytest.mark.parametrize("lengths", [LENGTHS, torch.tensor([4, 4])], ids=["ragged", "full"])
+def test_values_and_gradients_equal_those_of_the_cell_step_by_step(
+    cell: str, backwards: bool, dtype: torch.dtype, carried: bool, replaced: bool, lengths: Tensor
+) -> None:
+    layer = build(cell, dtype, bidirectional=False).layers[0]
+    own = layer.recurrent_weight()
+    if replaced and own is None:
+        return  # min_gru has no weight that could be replaced
+    reading = Reading(lengths, int(lengths.max()), backwards=backwards)
+    results = []
+    for way in (layer, lambda *given: step_by_step(layer, *given)):
+        layer.zero_grad()
+        inputs = texts(lengths, dtype).masked_fill(~reading.mask[..., None], 0).requires_grad_()
+        start = weight = None
+        if carried:
+            start = tuple(tensor[:, 0].requires_grad_() for tensor in start_state(cell, len(lengths), 1, dtype))
+            start = tuple(tensor.detach().requires_grad_() for tensor in start)
+        if replaced:
+            weight = (own.detach().flip(0) / 2).requires_grad_()
+        states, end = way(inputs, reading, start, weight)
+        outputs = (reading.cleared(states), *end())
+        fixed_loss(*outputs).backward()
+        leaves = [inputs, *(start or ()), *([weight] if replaced else [])]
+        gradients = [leaf.grad for leaf in leaves]
+        for name, parameter in layer.named_parameters():
+            given = not (replaced and parameter is own)
+            assert (parameter.grad is not None) == given, name
+            gradients += [parameter.grad] if given else []
+        assert all(bool(gradient.any()) for gradient in gradients)
+        results.append([*outputs, *gradients])
+    for fast, slow in zip(*results, strict=True):
+        close(fast, slow, TOLERANCE[dtype])
+
+
+@every_direction
+@pytest.mark.parametrize("carried", [False, True], ids=["from_zero", "from_state"])
+def test_peepholes_of_zero_make_a_plain_lstm(bidirectional: bool, carried: bool) -> None:
+    shape = {"num_layers": 2, "bidirectional": bidirectional}
+    peephole, plain = build("peephole_lstm", **shape), build("lstm", **shape)
+    with torch.no_grad():
+        for layer, other in zip(peephole.layers, plain.layers, strict=True):
+            layer.weight_x.copy_(other.cell.weight_ih_l0)  # gate order of both: input, forget, candidate, output
+            layer.weight_h.copy_(other.cell.weight_hh_l0)
+            layer.bias.copy_(other.cell.bias_ih_l0 + other.cell.bias_hh_l0)
+    start = start_state("lstm", len(LENGTHS), 2 * plain.directions, torch.float64) if carried else None
+    expected = plain(texts(), LENGTHS, start)
+    assert not torch.allclose(peephole(texts(), LENGTHS, start).states, expected.states), "the peepholes are seen"
+    for number in range(3):
+        with torch.no_grad():
+            for layer in peephole.layers:
+                layer.peepholes[number] = 0
+    found = peephole(texts(), LENGTHS, start)
+    for ours, theirs in zip((found.states, *found.state), (expected.states, *expected.state), strict=True):
+        close(ours, theirs, 1e-10)
 
 
 # ---------------------------------------------------------------- padding and neighbours
@@ -191,7 +262,7 @@ def test_garbage_at_padding_changes_no_value_and_no_gradient(
 
 def test_relu_that_would_explode_over_padding_still_has_finite_gradients() -> None:
     encoder = build("rnn_relu", torch.float32, bidirectional=False)
-    cell = encoder.stack.layers[0].cell
+    cell = encoder.layers[0].cell
     with torch.no_grad():
         for parameter in encoder.parameters():
             parameter.zero_()
@@ -393,6 +464,25 @@ def test_float32_lstm_keeps_the_fused_node_at_ragged_lengths(interleaved: bool) 
     assert not any("PackPadded" in name for name in names)
 
 
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this build of torch has no oneDNN")
+@pytest.mark.parametrize(
+    ("cell", "chosen", "fused"),
+    [
+        ("lstm", {"weight_drop": 0.5}, True),
+        ("lstm", {"variational_dropout": 0.5, "layer_norm": True, "residual": True}, True),
+        ("lstm", {"zoneout": 0.5}, False),
+        ("lstm_proj", {}, False),
+    ],
+    ids=["weight_drop", "around_the_cell", "zoneout", "proj"],
+)
+def test_what_keeps_the_fused_node_in_training_and_what_leaves_it(
+    cell: str, chosen: dict[str, Any], fused: bool
+) -> None:
+    encoder = build(cell, torch.float32, num_layers=2, **chosen).train()
+    names = graph_names(encoder(texts(dtype=torch.float32), LENGTHS).final)
+    assert any("Mkldnn" in name for name in names) == fused, names
+
+
 # ---------------------------------------------------------------- faults
 
 
@@ -445,7 +535,7 @@ def test_load_torch_refuses_other_kinds_of_module(cell: str) -> None:
             encoder.load_torch(module)
 
 
-@every_cell
+@every_twin
 def test_load_torch_refuses_other_shapes_and_then_copies_nothing(cell: str) -> None:
     encoder = build(cell, num_layers=2, bidirectional=True)
     before = copy.deepcopy(encoder.state_dict())
@@ -453,8 +543,8 @@ def test_load_torch_refuses_other_shapes_and_then_copies_nothing(cell: str) -> N
         torch_twin(cell, 1, True),
         torch_twin(cell, 2, False),
         torch_twin(cell, 2, True, bias=False),
-        build(cell, hidden_dim=H + 1, num_layers=1, bidirectional=False).stack.layers[0].cell,
-        build(cell, input_dim=E + 1, num_layers=1, bidirectional=False).stack.layers[0].cell,
+        build(cell, hidden_dim=H + 1, num_layers=1, bidirectional=False).layers[0].cell,
+        build(cell, input_dim=E + 1, num_layers=1, bidirectional=False).layers[0].cell,
     ]
     late = torch_twin(cell, 2, True)
     del late.bias_hh_l1_reverse  # found only after every other tensor has fitted
@@ -509,7 +599,7 @@ def test_dropout_in_one_layer_and_a_wide_projection_are_problems_of_a_recipe() -
         defaults = {key: option.default for key, option in options.options_of(part, "encoders").items()}
         return [key for key, _ in part.check_options({**defaults, **changed})]
 
-    for name in ("rnn", "lstm", "gru"):
+    for name in ("rnn", "lstm", "gru", "peephole_lstm", "coupled_lstm", "min_gru"):
         assert keys(name) == []
         assert keys(name, dropout=0.2) == ["dropout"]
         assert keys(name, dropout=0.2, num_layers=2) == []
@@ -525,7 +615,7 @@ def seen_by(encoder: Any) -> Iterator[tuple[str, int, int]]:
     steps = 6
     lengths = torch.tensor([steps])
     embedded = texts(lengths)
-    directions = ["forward", "backward"][: encoder.stack.directions]
+    directions = ["forward", "backward"][: encoder.directions]
     width = encoder.output_dim // len(directions)
     before = encoder(embedded, lengths).states[0]
     for token in range(steps):

@@ -464,7 +464,7 @@ def test_several_embeddings_are_joined_end_to_end(tmp_path):
     recipe.write_text(text + '[[embedding]]\ntype = "one_hot"\n')
     found, model = finished(recipe, tmp_path / "run")
     width = SETTINGS["embedding"]["output_dim"] + found.metrics["data"]["vocabulary_size"]
-    assert model.model.encoder.stack.input_dim == width
+    assert model.model.encoder.input_dim == width
     assert weights_of(run(found.path / "recipe.toml", out=tmp_path / "again")) == weights_of(found)
 
 

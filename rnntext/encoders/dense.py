@@ -6,12 +6,11 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from rnntext.contracts import Encoded, Reads, State
-from rnntext.encoders.stack import check_texts, last_real
+from rnntext.encoders.reading import Reading, check_texts
 from rnntext.errors import ShapeError
 
 
@@ -69,18 +68,16 @@ class DenseEncoder(nn.Module):
         """Read float [B, T, E]; states are [B, T, D], D = H (+ E); ``final`` is the last real token's.
 
         Raises:
-            ShapeError: the texts do not fit (see ``stack.check_texts``), or a state is given: there is none to carry.
+            ShapeError: the texts do not fit (``reading.check_texts``), or a state is given: there is none to carry.
         """
         check_texts(embedded, lengths, self.input_dim)
         if state is not None:
             raise ShapeError("dense carries no state from one piece of a text to the next")
-        real = torch.arange(embedded.shape[1], device=embedded.device) < lengths[:, None]
+        reading = Reading(lengths, embedded.shape[1])
         # Infinity times zero is not a number, so padding is cleared before it can meet a gradient.
-        embedded = embedded.masked_fill(~real[..., None], 0)
+        embedded = reading.cleared(embedded)
         states = embedded
         for number, layer in enumerate(self.layers):
             states = self.activation(layer(self.dropout(states) if number else states))
-        if self.shortcut:
-            states = torch.cat([states, embedded], dim=-1)
-        states = states.masked_fill(~real[..., None], 0)
-        return Encoded(states, last_real(states, lengths))
+        states = reading.joined([states, embedded] if self.shortcut else [states])
+        return Encoded(states, reading.ends(states))

@@ -2,53 +2,106 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Any
 
-from pydantic import Field
+import torch
 from torch import Tensor, nn
 
-from rnntext.contracts import Encoded, Reads, State
-from rnntext.encoders.stack import RecurrentStack, copy_from_torch, last_real, stack_problems, stack_reads
+from rnntext.contracts import State
+from rnntext.encoders.reading import Reading
+from rnntext.encoders.recurrences import gru_states
+from rnntext.encoders.stack import RecurrentStack
+from rnntext.encoders.stack_options import (
+    Bidirectional,
+    ChunkTokens,
+    Dropout,
+    ForgetBias,
+    HiddenDim,
+    Interleaved,
+    LayerNorm,
+    NumLayers,
+    Orthogonal,
+    Residual,
+    Shortcut,
+    StackOptions,
+    VariationalDropout,
+    WeightDrop,
+    Zoneout,
+)
+from rnntext.encoders.torch_twin import copy_from_torch, prefers_torch, run_torch
 from rnntext.errors import ShapeError
 
 
 class GruLayer(nn.Module):
-    """One GRU layer in one direction, by torch's own kernel."""
+    """One GRU layer in one direction."""
+
+    num_gates = 3
+    kernel = "a loop over steps that skips padding"
 
     def __init__(self, input_dim: int, hidden_dim: int) -> None:
         super().__init__()
-        self.cell = nn.GRU(input_dim, hidden_dim, batch_first=True)
+        self.cell: Any = nn.GRU(input_dim, hidden_dim, batch_first=True)
         self.state_dims = (hidden_dim,)
 
-    def forward(self, inputs: Tensor, lengths: Tensor, state: State | None) -> Tensor:
-        """Return float [B, T, H], the state after each token."""
-        states: Tensor = self.cell(inputs, None if state is None else state[0][None].contiguous())[0]
-        return states
+    def recurrent_weight(self) -> Tensor:
+        """Return W_hh, float [3H, H]: reset gate, update gate, candidate."""
+        weight: Tensor = self.cell.weight_hh_l0
+        return weight
 
-    def last_state(self, inputs: Tensor, states: Tensor, lengths: Tensor, state: State | None) -> State:
-        """Return ([B, H],): of a GRU the state is the output."""
-        return (last_real(states, lengths),)
+    def start_forget_gate(self, bias: float) -> None:
+        """Start the update gate at this bias: it is what keeps the state."""
+        update = slice(self.cell.hidden_size, 2 * self.cell.hidden_size)
+        with torch.no_grad():
+            self.cell.bias_ih_l0[update] = bias
+            self.cell.bias_hh_l0[update] = 0
+
+    def forward(
+        self, inputs: Tensor, reading: Reading, state: State | None, weight: Tensor | None
+    ) -> tuple[Tensor, Callable[[], State]]:
+        """Return float [B, T, H], the state after each token, and the state at each text's end."""
+        cell, width = self.cell, self.cell.hidden_size
+        if prefers_torch(inputs, reading):
+            replaced = {} if weight is None else {"weight_hh_l0": weight}
+            states = reading.in_order(run_torch(cell, reading.in_order(inputs), state, replaced)[0])
+        else:
+            # The candidate's recurrent bias stands inside the reset gate's product; the others only add up.
+            gates, candidate = cell.bias_hh_l0.split([2 * width, width])
+            bias = cell.bias_ih_l0 + nn.functional.pad(gates, (0, width))
+            tokens = nn.functional.linear(reading.packed(inputs), cell.weight_ih_l0, bias)
+            start = reading.first(state, self.state_dims, inputs)[0]
+            recurrent = cell.weight_hh_l0 if weight is None else weight
+            states = reading.unpacked(gru_states(tokens, start, recurrent, candidate, reading.sizes))
+        return states, lambda: (reading.ends(states),)
+
+    def step(self, inputs: Tensor, state: State, weight: Tensor | None) -> State:
+        """Return (H_t,) of X_t [B, E] and (H_{t-1},).
+
+        R = sigmoid(X W_xr + H W_hr + b_r), Z = sigmoid(X W_xz + H W_hz + b_z),
+        candidate N = tanh(X W_xn + b_xn + R * (H W_hn + b_hn)), H_t = Z * H + (1 - Z) * N.
+        """
+        X, (H,) = inputs, state
+        W_hh = self.cell.weight_hh_l0 if weight is None else weight
+        X_r, X_z, X_n = (X @ self.cell.weight_ih_l0.T + self.cell.bias_ih_l0).chunk(3, dim=-1)
+        H_r, H_z, H_n = (H @ W_hh.T + self.cell.bias_hh_l0).chunk(3, dim=-1)
+        R, Z = torch.sigmoid(X_r + H_r), torch.sigmoid(X_z + H_z)
+        N = torch.tanh(X_n + R * H_n)
+        return (Z * H + (1 - Z) * N,)
 
 
-class GruEncoder(nn.Module):
+class GruEncoder(RecurrentStack):
     """Gated recurrent units, read from one or both ends.
 
-    Choose it to save parameters (three gates' worth of weights against the LSTM's four); on a CPU it has no
-    fused kernel, so measure before you expect it to be faster.
+    Choose it to save parameters: three gates' worth of weights against the LSTM's four.
 
     Args:
         input_dim: width E of the embedded tokens.
-        hidden_dim: width of the state in each direction.
-        num_layers: layers on top of each other.
-        bidirectional: also read each text from its end; the output is then twice as wide.
-        dropout: share dropped from what one layer hands to the next, in training.
-        interleaved: each layer reads both directions of the one below; false keeps them apart to the top.
-        shortcut: hand each token's own vector on beside its state; the output is wider by E.
+
+    The options are those of every stack: see ``stack_options``; ``forget_bias`` acts on the update gate.
 
     Source:
         Cho et al. (2014), Learning phrase representations using RNN encoder-decoder, section 2.3, in torch's
-        variant: the reset gate acts on the recurrent product. Kernel: torch.nn.GRU.
+        variant: the reset gate acts on the recurrent product. On an accelerator: torch.nn.GRU.
     """
 
     contract = 1
@@ -57,42 +110,40 @@ class GruEncoder(nn.Module):
         self,
         *,
         input_dim: int,
-        hidden_dim: Annotated[int, Field(ge=1)] = 128,
-        num_layers: Annotated[int, Field(ge=1)] = 1,
-        bidirectional: bool = True,
-        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
-        interleaved: bool = True,
-        shortcut: bool = False,
+        hidden_dim: HiddenDim = 128,
+        num_layers: NumLayers = 1,
+        bidirectional: Bidirectional = True,
+        interleaved: Interleaved = True,
+        dropout: Dropout = 0.0,
+        variational_dropout: VariationalDropout = 0.0,
+        weight_drop: WeightDrop = 0.0,
+        zoneout: Zoneout = 0.0,
+        layer_norm: LayerNorm = False,
+        residual: Residual = False,
+        orthogonal: Orthogonal = False,
+        forget_bias: ForgetBias = None,
+        shortcut: Shortcut = False,
+        chunk_tokens: ChunkTokens = 0,
     ) -> None:
-        super().__init__()
-        self.stack = RecurrentStack(
+        super().__init__(
             lambda width: GruLayer(width, hidden_dim),
             input_dim=input_dim,
-            num_layers=num_layers,
-            bidirectional=bidirectional,
-            dropout=dropout,
-            interleaved=interleaved,
-            shortcut=shortcut,
+            options=StackOptions(
+                num_layers=num_layers,
+                bidirectional=bidirectional,
+                interleaved=interleaved,
+                dropout=dropout,
+                variational_dropout=variational_dropout,
+                weight_drop=weight_drop,
+                zoneout=zoneout,
+                layer_norm=layer_norm,
+                residual=residual,
+                orthogonal=orthogonal,
+                forget_bias=forget_bias,
+                shortcut=shortcut,
+                chunk_tokens=chunk_tokens,
+            ),
         )
-        self.output_dim = self.stack.output_dim
-
-    @classmethod
-    def reads(cls, options: Mapping[str, Any]) -> frozenset[Reads]:
-        """Return what may reach a state; see ``contracts.Encoder.reads``."""
-        return stack_reads(options)
-
-    @classmethod
-    def check_options(cls, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Yield (key, reason) for each combination that cannot work."""
-        return stack_problems(options)
-
-    def forward(self, embedded: Tensor, lengths: Tensor, state: State | None = None) -> Encoded:
-        """Read float [B, T, E]; states are [B, T, D], D = 2H or H. See ``RecurrentStack.forward``.
-
-        ``state`` is (h,), float [B, layers x directions, H].
-        """
-        encoded: Encoded = self.stack(embedded, lengths, state)
-        return encoded
 
     def load_torch(self, module: nn.GRU) -> None:
         """Copy the weights of an ``nn.GRU`` of the same shape (``batch_first`` or not).
@@ -102,4 +153,4 @@ class GruEncoder(nn.Module):
         """
         if not isinstance(module, nn.GRU):
             raise ShapeError(f"expected a torch.nn.GRU, got {type(module).__name__}")
-        copy_from_torch(self.stack, module)
+        copy_from_torch(self, module)

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from rnntext.contracts import Encoded, Reads, State
-from rnntext.encoders.stack import RecurrentStack, copy_from_torch, last_real, stack_problems, stack_reads
+from rnntext.contracts import State
+from rnntext.encoders.reading import Reading
+from rnntext.encoders.stack import RecurrentStack
+from rnntext.encoders.stack_options import (
+    Bidirectional,
+    ChunkTokens,
+    Dropout,
+    ForgetBias,
+    HiddenDim,
+    Interleaved,
+    LayerNorm,
+    NumLayers,
+    Orthogonal,
+    Residual,
+    Shortcut,
+    StackOptions,
+    VariationalDropout,
+    WeightDrop,
+    Zoneout,
+)
+from rnntext.encoders.torch_twin import copy_from_torch, run_torch
 from rnntext.errors import ShapeError
 
 CLOSED, OPEN = -1e4, 1e4  # a sigmoid of these is exactly 0 and 1 in every precision
@@ -21,60 +38,97 @@ CLOSED, OPEN = -1e4, 1e4  # a sigmoid of these is exactly 0 and 1 in every preci
 class LstmLayer(nn.Module):
     """One LSTM layer in one direction, by torch's own kernel (fused on a CPU in float32 without projection)."""
 
+    num_gates = 4
+
     def __init__(self, input_dim: int, hidden_dim: int, proj_dim: int | None) -> None:
         super().__init__()
-        self.cell = nn.LSTM(input_dim, hidden_dim, batch_first=True, proj_size=proj_dim or 0)
+        self.cell: Any = nn.LSTM(input_dim, hidden_dim, batch_first=True, proj_size=proj_dim or 0)
         self.state_dims = (proj_dim or hidden_dim, hidden_dim)
+        self.kernel = (
+            "torch's kernel, not fused, since proj_dim is set" if proj_dim else "torch's fused kernel (oneDNN)"
+        )
 
-    def forward(self, inputs: Tensor, lengths: Tensor, state: State | None) -> Tensor:
-        """Return float [B, T, H], the state h after each token."""
-        with _without_projection_warning() if self.cell.proj_size else nullcontext():
-            states: Tensor = self.cell(inputs, _as_torch(state))[0]
-        return states
+    def recurrent_weight(self) -> Tensor:
+        """Return W_hh, float [4H, H]: input, forget, candidate and output gate."""
+        weight: Tensor = self.cell.weight_hh_l0
+        return weight
 
-    def last_state(self, inputs: Tensor, states: Tensor, lengths: Tensor, state: State | None) -> State:
-        """Return (h, c) after each text's last real token, [B, H] each.
+    def start_forget_gate(self, bias: float) -> None:
+        """Start the forget gate at this bias."""
+        forget = slice(self.cell.hidden_size, 2 * self.cell.hidden_size)
+        with torch.no_grad():
+            self.cell.bias_ih_l0[forget] = bias
+            self.cell.bias_hh_l0[forget] = 0
+
+    def forward(
+        self, inputs: Tensor, reading: Reading, state: State | None, weight: Tensor | None
+    ) -> tuple[Tensor, Callable[[], State]]:
+        """Return float [B, T, H], the state h after each token, and (h, c) at each text's end."""
+        replaced = {} if weight is None else {"weight_hh_l0": weight}
+        begun = reading.first(state, self.state_dims, inputs) if reading.is_blocked else state
+        blocks = []
+        for tokens in reading.blocks(inputs):
+            if begun is not None and len(tokens) < len(begun[0]):
+                begun = tuple(tensor[: len(tokens)] for tensor in begun)
+            in_order, begun = run_torch(self.cell, tokens, begun, replaced)
+            blocks.append(in_order)
+        states, last = reading.unblocked(blocks), begun
+        if not reading.is_ragged and last is not None:
+            return states, lambda: last
+        return states, lambda: (
+            reading.ends(states),
+            self._last_cell_state(reading.in_order(inputs), reading, state, replaced),
+        )
+
+    def _last_cell_state(
+        self, tokens: Tensor, reading: Reading, state: State | None, replaced: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Return c after each text's last real token, [B, H].
 
         torch gives the cell state c only after the last step, padding included. So the texts are read again
         with one input more, which is 1 at padding and holds the forget gate open and the input gate closed:
         c then passes through padding unchanged.
         """
-        steps = torch.arange(inputs.shape[1], device=inputs.device)
-        padding = (steps[None, :] >= lengths[:, None]).to(inputs.dtype)[..., None]  # [B, T, 1]
-        weights = dict(self.cell.named_parameters())
-        input_weight = weights.pop("weight_ih_l0")  # [4H, E]: input, forget, candidate and output gate
-        hold = input_weight.new_zeros(4, self.cell.hidden_size)
+        padding = (~reading.mask).to(tokens.dtype)[..., None]  # [B, T, 1]
+        hold = self.cell.weight_ih_l0.new_zeros(4, self.cell.hidden_size)
         hold[0], hold[1] = CLOSED, OPEN
-        held = torch.cat([input_weight, hold.reshape(-1, 1)], dim=1)
-        if state is None:
-            start = tuple(inputs.new_zeros(1, len(inputs), width) for width in self.state_dims)
-        else:
-            start = tuple(tensor[None].contiguous() for tensor in state)
-        _, _, cell_state = torch._VF.lstm(  # what nn.LSTM itself calls
-            torch.cat([inputs, padding], dim=-1), start, [held, *weights.values()], True, 1, 0.0, False, False, True
+        held = torch.cat([self.cell.weight_ih_l0, hold.reshape(-1, 1)], dim=1)
+        _, last = run_torch(
+            self.cell, torch.cat([tokens, padding], dim=-1), state, {**replaced, "weight_ih_l0": held}
         )
-        return last_real(states, lengths), cell_state[0]
+        return last[1]
+
+    def step(self, inputs: Tensor, state: State, weight: Tensor | None) -> State:
+        """Return (H_t, C_t) of X_t [B, E] and (H_{t-1}, C_{t-1}).
+
+        I, F and O are sigmoids and G a tanh of X W_x + H W_h + b, each with weights of its own;
+        C_t = F * C + I * G, H_t = O * tanh(C_t), mapped to ``proj_dim`` where that is set.
+        """
+        X, (H, C) = inputs, state
+        W_x, W_h = self.cell.weight_ih_l0, self.cell.weight_hh_l0 if weight is None else weight
+        b = self.cell.bias_ih_l0 + self.cell.bias_hh_l0
+        I, F, G, O = (X @ W_x.T + H @ W_h.T + b).chunk(4, dim=-1)
+        I, F, G, O = torch.sigmoid(I), torch.sigmoid(F), torch.tanh(G), torch.sigmoid(O)
+        C = F * C + I * G
+        H = O * torch.tanh(C)
+        return (H @ self.cell.weight_hr_l0.T if self.cell.proj_size else H, C)
 
 
-class LstmEncoder(nn.Module):
+class LstmEncoder(RecurrentStack):
     """Long short-term memory, read from one or both ends.
 
-    Choose it first: its cell state carries what matters over long texts, and on a CPU torch has
-    a fused kernel for it, which the GRU lacks.
+    Choose it first: its cell state carries what matters over long texts, and torch has a fused kernel for it.
 
     Args:
         input_dim: width E of the embedded tokens.
-        hidden_dim: width of the cell state in each direction.
-        num_layers: layers on top of each other.
-        bidirectional: also read each text from its end; the output is then twice as wide.
-        dropout: share dropped from what one layer hands to the next, in training.
-        interleaved: each layer reads both directions of the one below; false keeps them apart to the top.
-        shortcut: hand each token's own vector on beside its state; the output is wider by E.
         proj_dim: map each state to this smaller width before it leaves the cell; leaves the fused kernel.
+
+    The other options are those of every stack: see ``stack_options``.
 
     Source:
         Hochreiter and Schmidhuber (1997), Long short-term memory, Neural Computation 9(8), with the forget gate
-        of Gers et al. (2000); projection by Sak et al. (2014). Kernel: torch.nn.LSTM.
+        of Gers et al. (2000); projection by Sak et al. (2014). Kernel: torch.nn.LSTM. A forget gate that starts
+        open: Jozefowicz et al. (2015), An empirical exploration of recurrent network architectures.
     """
 
     contract = 1
@@ -83,45 +137,48 @@ class LstmEncoder(nn.Module):
         self,
         *,
         input_dim: int,
-        hidden_dim: Annotated[int, Field(ge=1)] = 128,
-        num_layers: Annotated[int, Field(ge=1)] = 1,
-        bidirectional: bool = True,
-        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
-        interleaved: bool = True,
-        shortcut: bool = False,
+        hidden_dim: HiddenDim = 128,
+        num_layers: NumLayers = 1,
+        bidirectional: Bidirectional = True,
+        interleaved: Interleaved = True,
+        dropout: Dropout = 0.0,
+        variational_dropout: VariationalDropout = 0.0,
+        weight_drop: WeightDrop = 0.0,
+        zoneout: Zoneout = 0.0,
+        layer_norm: LayerNorm = False,
+        residual: Residual = False,
+        orthogonal: Orthogonal = False,
+        forget_bias: ForgetBias = None,
+        shortcut: Shortcut = False,
+        chunk_tokens: ChunkTokens = 0,
         proj_dim: Annotated[int, Field(ge=1)] | None = None,
     ) -> None:
-        super().__init__()
-        self.stack = RecurrentStack(
+        super().__init__(
             lambda width: LstmLayer(width, hidden_dim, proj_dim),
             input_dim=input_dim,
-            num_layers=num_layers,
-            bidirectional=bidirectional,
-            dropout=dropout,
-            interleaved=interleaved,
-            shortcut=shortcut,
+            options=StackOptions(
+                num_layers=num_layers,
+                bidirectional=bidirectional,
+                interleaved=interleaved,
+                dropout=dropout,
+                variational_dropout=variational_dropout,
+                weight_drop=weight_drop,
+                zoneout=zoneout,
+                layer_norm=layer_norm,
+                residual=residual,
+                orthogonal=orthogonal,
+                forget_bias=forget_bias,
+                shortcut=shortcut,
+                chunk_tokens=chunk_tokens,
+            ),
         )
-        self.output_dim = self.stack.output_dim
-
-    @classmethod
-    def reads(cls, options: Mapping[str, Any]) -> frozenset[Reads]:
-        """Return what may reach a state; see ``contracts.Encoder.reads``."""
-        return stack_reads(options)
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Yield (key, reason) for each combination that cannot work."""
-        yield from stack_problems(options)
+        yield from super().check_options(options)
         if options["proj_dim"] is not None and options["proj_dim"] >= options["hidden_dim"]:
             yield "proj_dim", f"must be smaller than hidden_dim ({options['hidden_dim']})"
-
-    def forward(self, embedded: Tensor, lengths: Tensor, state: State | None = None) -> Encoded:
-        """Read float [B, T, E]; states are [B, T, D], D = 2H or H (H is ``proj_dim`` where there is one).
-
-        ``state`` is (h, c), each [B, layers x directions, width]. See ``RecurrentStack.forward``.
-        """
-        encoded: Encoded = self.stack(embedded, lengths, state)
-        return encoded
 
     def load_torch(self, module: nn.LSTM) -> None:
         """Copy the weights of an ``nn.LSTM`` of the same shape (``batch_first`` or not).
@@ -131,16 +188,4 @@ class LstmEncoder(nn.Module):
         """
         if not isinstance(module, nn.LSTM):
             raise ShapeError(f"expected a torch.nn.LSTM, got {type(module).__name__}")
-        copy_from_torch(self.stack, module)
-
-
-def _as_torch(state: State | None) -> tuple[Tensor, ...] | None:
-    return None if state is None else tuple(tensor[None].contiguous() for tensor in state)
-
-
-@contextmanager
-def _without_projection_warning() -> Iterator[None]:
-    """Silence torch: that a projection leaves the fused kernel, the help of ``proj_dim`` says in plainer words."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "LSTM with projections is not supported with oneDNN")
-        yield
+        copy_from_torch(self, module)

@@ -2,107 +2,139 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+import torch
 from torch import Tensor, nn
 
-from rnntext.contracts import Encoded, Reads, State
-from rnntext.encoders.stack import RecurrentStack, copy_from_torch, last_real, stack_problems, stack_reads
+from rnntext.contracts import State
+from rnntext.encoders.reading import Reading
+from rnntext.encoders.recurrences import rnn_states
+from rnntext.encoders.stack import RecurrentStack
+from rnntext.encoders.stack_options import (
+    Bidirectional,
+    ChunkTokens,
+    Dropout,
+    HiddenDim,
+    Interleaved,
+    LayerNorm,
+    NumLayers,
+    Orthogonal,
+    Residual,
+    Shortcut,
+    StackOptions,
+    VariationalDropout,
+    WeightDrop,
+    Zoneout,
+)
+from rnntext.encoders.torch_twin import copy_from_torch, prefers_torch, run_torch
 from rnntext.errors import ShapeError
 
 
 class RnnLayer(nn.Module):
-    """One plain recurrent layer in one direction, by torch's own kernel."""
+    """One plain recurrent layer in one direction."""
 
-    def __init__(self, input_dim: int, hidden_dim: int, nonlinearity: str) -> None:
+    num_gates = 1
+    kernel = "a loop over steps that skips padding"
+
+    def __init__(self, input_dim: int, hidden_dim: int, nonlinearity: Literal["tanh", "relu"]) -> None:
         super().__init__()
-        self.cell = nn.RNN(input_dim, hidden_dim, batch_first=True, nonlinearity=nonlinearity)
+        self.cell: Any = nn.RNN(input_dim, hidden_dim, batch_first=True, nonlinearity=nonlinearity)
+        self.nonlinearity = nonlinearity
         self.state_dims = (hidden_dim,)
 
-    def forward(self, inputs: Tensor, lengths: Tensor, state: State | None) -> Tensor:
-        """Return float [B, T, H], the state after each token."""
-        start = None if state is None else state[0][None].contiguous()
-        steps = inputs.shape[1]
-        if self.cell.nonlinearity == "relu" and int(lengths.min()) < steps:
-            # Over padding, relu can grow without bound, and infinity times the zero gradient there is not a number.
-            packed = nn.utils.rnn.pack_padded_sequence(inputs, lengths.cpu(), batch_first=True, enforce_sorted=False)
-            ran = self.cell(packed, start)[0]
-            states: Tensor = nn.utils.rnn.pad_packed_sequence(ran, batch_first=True, total_length=steps)[0]
+    def recurrent_weight(self) -> Tensor:
+        """Return W_hh, float [H, H]."""
+        weight: Tensor = self.cell.weight_hh_l0
+        return weight
+
+    def forward(
+        self, inputs: Tensor, reading: Reading, state: State | None, weight: Tensor | None
+    ) -> tuple[Tensor, Callable[[], State]]:
+        """Return float [B, T, H], the state after each token, and the state at each text's end."""
+        cell = self.cell
+        # Over padding, relu can grow without bound, and infinity times the zero gradient there is not a number.
+        reads_padding_safely = self.nonlinearity == "tanh" or not reading.is_ragged
+        if prefers_torch(inputs, reading) and reads_padding_safely:
+            replaced = {} if weight is None else {"weight_hh_l0": weight}
+            states = reading.in_order(run_torch(cell, reading.in_order(inputs), state, replaced)[0])
         else:
-            states = self.cell(inputs, start)[0]
-        return states
+            recurrent = cell.weight_hh_l0 if weight is None else weight
+            start = reading.first(state, self.state_dims, inputs)[0]
+            bias = cell.bias_ih_l0 + cell.bias_hh_l0
+            tokens = nn.functional.linear(reading.packed(inputs), cell.weight_ih_l0, bias)
+            states = reading.unpacked(rnn_states(tokens, start, recurrent, reading.sizes, self.nonlinearity))
+        return states, lambda: (reading.ends(states),)
 
-    def last_state(self, inputs: Tensor, states: Tensor, lengths: Tensor, state: State | None) -> State:
-        """Return ([B, H],): of a plain recurrent network the state is the output."""
-        return (last_real(states, lengths),)
+    def step(self, inputs: Tensor, state: State, weight: Tensor | None) -> State:
+        """Return (H_t,) of X_t [B, E] and (H_{t-1},): H_t = phi(X_t W_xh + H_{t-1} W_hh + b)."""
+        W_xh, W_hh = self.cell.weight_ih_l0, self.cell.weight_hh_l0 if weight is None else weight
+        b = self.cell.bias_ih_l0 + self.cell.bias_hh_l0
+        phi = torch.tanh if self.nonlinearity == "tanh" else torch.relu
+        X, (H,) = inputs, state
+        return (phi(X @ W_xh.T + H @ W_hh.T + b),)
 
 
-class RnnEncoder(nn.Module):
+class RnnEncoder(RecurrentStack):
     """The plain recurrent network, H_t = phi(X_t W_xh + H_{t-1} W_hh + b), read from one or both ends.
 
     Choose it to learn or to compare: it forgets over long texts, where gradients vanish or explode.
 
     Args:
         input_dim: width E of the embedded tokens.
-        hidden_dim: width of the state in each direction.
-        num_layers: layers on top of each other.
-        bidirectional: also read each text from its end; the output is then twice as wide.
-        dropout: share dropped from what one layer hands to the next, in training.
-        interleaved: each layer reads both directions of the one below; false keeps them apart to the top.
-        shortcut: hand each token's own vector on beside its state; the output is wider by E.
         nonlinearity: phi; relu keeps gradients from vanishing but lets them explode.
+
+    The other options are those of every stack: see ``stack_options``.
 
     Source:
         Elman (1990), Finding structure in time, Cognitive Science 14(2); both directions: Schuster and Paliwal
-        (1997), Bidirectional recurrent neural networks. Kernel: torch.nn.RNN.
+        (1997), Bidirectional recurrent neural networks. On an accelerator: torch.nn.RNN.
     """
 
     contract = 1
+    refused_options: ClassVar[Mapping[str, str]] = {
+        "forget_bias": "a plain recurrent network has no gate that forgets; it belongs to lstm, gru and their like"
+    }
 
     def __init__(
         self,
         *,
         input_dim: int,
-        hidden_dim: Annotated[int, Field(ge=1)] = 128,
-        num_layers: Annotated[int, Field(ge=1)] = 1,
-        bidirectional: bool = True,
-        dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
-        interleaved: bool = True,
-        shortcut: bool = False,
+        hidden_dim: HiddenDim = 128,
+        num_layers: NumLayers = 1,
+        bidirectional: Bidirectional = True,
+        interleaved: Interleaved = True,
+        dropout: Dropout = 0.0,
+        variational_dropout: VariationalDropout = 0.0,
+        weight_drop: WeightDrop = 0.0,
+        zoneout: Zoneout = 0.0,
+        layer_norm: LayerNorm = False,
+        residual: Residual = False,
+        orthogonal: Orthogonal = False,
+        shortcut: Shortcut = False,
+        chunk_tokens: ChunkTokens = 0,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
     ) -> None:
-        super().__init__()
-        self.stack = RecurrentStack(
+        super().__init__(
             lambda width: RnnLayer(width, hidden_dim, nonlinearity),
             input_dim=input_dim,
-            num_layers=num_layers,
-            bidirectional=bidirectional,
-            dropout=dropout,
-            interleaved=interleaved,
-            shortcut=shortcut,
+            options=StackOptions(
+                num_layers=num_layers,
+                bidirectional=bidirectional,
+                interleaved=interleaved,
+                dropout=dropout,
+                variational_dropout=variational_dropout,
+                weight_drop=weight_drop,
+                zoneout=zoneout,
+                layer_norm=layer_norm,
+                residual=residual,
+                orthogonal=orthogonal,
+                shortcut=shortcut,
+                chunk_tokens=chunk_tokens,
+            ),
         )
         self.nonlinearity = nonlinearity
-        self.output_dim = self.stack.output_dim
-
-    @classmethod
-    def reads(cls, options: Mapping[str, Any]) -> frozenset[Reads]:
-        """Return what may reach a state; see ``contracts.Encoder.reads``."""
-        return stack_reads(options)
-
-    @classmethod
-    def check_options(cls, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Yield (key, reason) for each combination that cannot work."""
-        return stack_problems(options)
-
-    def forward(self, embedded: Tensor, lengths: Tensor, state: State | None = None) -> Encoded:
-        """Read float [B, T, E]; states are [B, T, D], D = 2H or H. See ``RecurrentStack.forward``.
-
-        ``state`` is (h,), float [B, layers x directions, H].
-        """
-        encoded: Encoded = self.stack(embedded, lengths, state)
-        return encoded
 
     def load_torch(self, module: nn.RNN) -> None:
         """Copy the weights of an ``nn.RNN`` of the same shape and nonlinearity (``batch_first`` or not).
@@ -116,4 +148,4 @@ class RnnEncoder(nn.Module):
             raise ShapeError(
                 f"the encoder's nonlinearity is {self.nonlinearity}, the torch module's {module.nonlinearity}"
             )
-        copy_from_torch(self.stack, module)
+        copy_from_torch(self, module)

@@ -1,231 +1,280 @@
-"""What all recurrent encoders share: depth, directions, padding that is never read, and state.
+"""What all recurrent encoders share: depth, directions, padding that is never read, regularisation, and state.
 
-Padding is exact without packing. Each direction runs on its own over the padded texts. Forwards, padding
-follows the last real token, so nothing real ever reads it. Backwards, each text is first reversed *within its
-length* (an index gather), so that its padding trails there too; the states are put back in reading order
-afterwards. On a CPU this keeps the fused kernels that ``pack_padded_sequence`` loses at unequal lengths.
+Padding is exact. Each direction runs on its own. A cell with a fused kernel reads padded texts: forwards, padding
+follows the last real token, so nothing real ever reads it; backwards, each text is first reversed *within its length*
+(an index gather), so that its padding trails there too. torch's own packing would lose the fused kernel at unequal
+lengths. The other cells read real tokens alone, packed step by step. See ``reading``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from rnntext.contracts import Encoded, Reads, State
+from rnntext.contracts import Encoded, Piece, Pieces, Reads, State
+from rnntext.encoders.layer import Layer, step_by_step
+from rnntext.encoders.reading import Reading, check_texts
+from rnntext.encoders.stack_options import StackOptions, stack_problems, stack_reads
 from rnntext.errors import ShapeError
 
 
-class Layer(Protocol):
-    """One layer in one direction: an ``nn.Module``."""
-
-    state_dims: tuple[int, ...]
-    """Width of each tensor of its state; the first is the state that it hands on."""
-
-    def __call__(self, inputs: Tensor, lengths: Tensor, state: State | None) -> Tensor:
-        """Return float [B, T, H], the state after each token of float [B, T, E], left to right.
-
-        Padding trails, so most layers need no ``lengths``; what they give there is ignored. ``state`` holds
-        [B, H] tensors to begin from; zero if None.
-        """
-
-    def last_state(self, inputs: Tensor, states: Tensor, lengths: Tensor, state: State | None) -> State:
-        """Return [B, H] tensors: the whole state after each text's last real token."""
-
-
 class RecurrentStack(nn.Module):
-    """Layers of one cell, one or both directions.
+    """Layers of one cell, one or both directions: all of an encoder but its cell and its options' signature.
 
     Args:
         make_layer: input width -> one layer in one direction.
         input_dim: width E of the embedded tokens.
-        num_layers: depth.
-        bidirectional: read from both ends.
-        dropout: share dropped from what a layer hands to the next, in training.
-        interleaved: every layer reads both directions of the one below; False keeps the two directions apart
-            to the top, so that a state never reads its own token by way of a neighbour.
-        shortcut: each token's own vector stands beside its state, and the last token's beside the final states.
+        options: depth, directions and regularisation.
+
+    Source:
+        Variational dropout: Gal and Ghahramani (2016), A theoretically grounded application of dropout in recurrent
+        neural networks. Weight drop: Merity et al. (2018), Regularizing and optimizing LSTM language models, section
+        3. Zoneout: Krueger et al. (2017). Layer normalisation: Ba et al. (2016).
     """
 
     def __init__(
-        self,
-        make_layer: Callable[[int], nn.Module],
-        *,
-        input_dim: int,
-        num_layers: int,
-        bidirectional: bool,
-        dropout: float,
-        interleaved: bool,
-        shortcut: bool = False,
+        self, make_layer: Callable[[int], nn.Module], *, input_dim: int, options: StackOptions | None = None
     ) -> None:
         super().__init__()
+        self.options = options = options or StackOptions()
         self.input_dim = input_dim
-        self.num_layers = num_layers
-        self.directions = 2 if bidirectional else 1
-        self.interleaved = interleaved and bidirectional
-        self.shortcut = shortcut
-        self.dropout = nn.Dropout(dropout)
+        self.directions = 2 if options.bidirectional else 1
+        self.interleaved = options.interleaved and options.bidirectional
+        self.dropout = nn.Dropout(options.dropout)
         self.layers = nn.ModuleList()
-        for depth in range(num_layers):
+        self.norms = nn.ModuleList()
+        for depth in range(options.num_layers):
             for _ in range(self.directions):
-                # A ModuleList loses the type; state_dims is read from the layers below.
-                below: Any = self.layers[-1] if depth else None
-                width = input_dim if below is None else below.state_dims[0] * (2 if self.interleaved else 1)
+                width = input_dim
+                if depth:
+                    width = self._layer(-1).state_dims[0] * (2 if self.interleaved else 1)
+                    if options.layer_norm:
+                        self.norms.append(nn.LayerNorm(width))
                 self.layers.append(make_layer(width))
-        top: Any = self.layers[-1]
-        self.state_dims: tuple[int, ...] = top.state_dims
-        self.output_dim = self.state_dims[0] * self.directions + (input_dim if shortcut else 0)
+        self.state_dims: tuple[int, ...] = self._layer(0).state_dims
+        self.output_dim = self.state_dims[0] * self.directions + (input_dim if options.shortcut else 0)
+        self.chunk_tokens = options.chunk_tokens
+        self._start()
+
+    @classmethod
+    def reads(cls, options: Mapping[str, Any]) -> frozenset[Reads]:
+        """Return what may reach a state; see ``contracts.Encoder.reads``."""
+        return stack_reads(options)
+
+    @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield (key, reason) for each combination that cannot work."""
+        return stack_problems(options)
+
+    def _layer(self, index: int) -> Layer:
+        return cast(Layer, self.layers[index])  # a ModuleList forgets what it holds
+
+    def _start(self) -> None:
+        """Put in place what the options say of the first weights; each layer has drawn its own already."""
+        for index in range(len(self.layers)):
+            layer = self._layer(index)
+            weight = layer.recurrent_weight()
+            if self.options.orthogonal and weight is not None:
+                for gate in weight.chunk(layer.num_gates):
+                    nn.init.orthogonal_(gate)
+            if self.options.forget_bias is not None:
+                layer.start_forget_gate(self.options.forget_bias)
+
+    @property
+    def kernel(self) -> str:
+        """What computes a layer on a CPU, for ``rnntext describe``."""
+        if self.options.zoneout:
+            return "the cell itself, step by step, since zoneout acts inside the recurrence"
+        return self._layer(0).kernel
 
     def forward(self, embedded: Tensor, lengths: Tensor, state: State | None = None) -> Encoded:
-        """Read every token; see ``contracts.Encoder``.
+        """Read every token; states are float [B, T, D], D = 2H or H (+ E). See ``contracts.Encoder``.
 
         Args:
             embedded: float [B, T, E]; what stands at or past a text's length is ignored, whatever it is.
             lengths: int64 [B], in tokens, each from 1 to T, in any order.
-            state: what an earlier call left in ``Encoded.state``; zero if None.
+            state: what an earlier call left in ``Encoded.state``, [B, layers x directions, H] tensors; zero if None.
 
         Raises:
             ShapeError: E is not ``input_dim``, a length lies outside 1..T, or the state does not fit.
         """
-        self._check(embedded, lengths, state)
-        steps = embedded.shape[1]
-        positions = torch.arange(steps, device=embedded.device)[None, :]
-        mask = positions < lengths[:, None]  # [B, T]
-        ragged = not bool(mask.all())
-        # Infinity times zero is not a number, so padding is cleared before it can meet a gradient.
-        inputs = embedded.masked_fill(~mask[..., None], 0) if ragged else embedded
-        order = torch.where(mask, lengths[:, None] - 1 - positions, positions)  # reversed within each length
-
-        # One entry a direction; the backward one stays reversed until a layer must see both.
-        streams = [inputs] if self.directions == 1 else [inputs, _reorder(inputs, order)]
-        trail: list[tuple[Any, Tensor, Tensor, State | None]] = []
-        for depth, pair in enumerate(self._pairs()):
-            if depth:
-                streams = [self.dropout(stream) for stream in streams]
-                if self.interleaved:
-                    both = torch.cat([streams[0], _reorder(streams[1], order)], dim=-1)
-                    streams = [both, _reorder(both, order)]
-            below, streams = streams, []
-            for direction, layer in enumerate(pair):
-                start = self._slice(state, depth * self.directions + direction)
-                states = layer(below[direction], lengths, start)  # [B, T, H]
-                streams.append(states)
-                trail.append((layer, below[direction], states, start))
-
-        ends = [last_real(stream, lengths) for stream in streams]
-        if self.directions == 2:
-            streams[1] = _reorder(streams[1], order)
-        if self.shortcut:
-            streams.append(inputs)
-            ends.append(last_real(inputs, lengths))
-        states = torch.cat(streams, dim=-1) if len(streams) > 1 else streams[0]  # [B, T, D]
-        if ragged:
-            states = states.masked_fill(~mask[..., None], 0)
-
-        def whole_state() -> State:
-            each = [layer.last_state(given, states, lengths, start) for layer, given, states, start in trail]
-            return tuple(torch.stack(tensors, dim=1) for tensors in zip(*each, strict=True))
-
-        return Encoded(states, torch.cat(ends, dim=-1), whole_state)
-
-    def _pairs(self) -> Iterator[list[Any]]:
-        for depth in range(self.num_layers):
-            yield list(self.layers[depth * self.directions : (depth + 1) * self.directions])
-
-    @staticmethod
-    def _slice(state: State | None, index: int) -> State | None:
-        return None if state is None else tuple(tensor[:, index] for tensor in state)
-
-    def _check(self, embedded: Tensor, lengths: Tensor, state: State | None) -> None:
         check_texts(embedded, lengths, self.input_dim)
-        expected = [(len(embedded), len(self.layers), width) for width in self.state_dims]
+        self._check_state(len(embedded), state)
+        if 0 < self.chunk_tokens < embedded.shape[1]:
+            pieces = self.in_pieces(lambda rows, places: embedded[rows[:, None], places], lengths, state)
+            states = embedded.new_zeros(*embedded.shape[:2], self.output_dim)
+            for piece in pieces:
+                row, column = piece.mask.nonzero(as_tuple=True)
+                target = (piece.rows[row], piece.positions[row, column])
+                states[..., piece.columns].index_put_(target, piece.states[row, column])
+            return Encoded(states, pieces.final, pieces.state)
+        readings = [Reading(lengths, embedded.shape[1], backwards=number > 0) for number in range(self.directions)]
+        # Infinity times zero is not a number, so padding is cleared before it can meet a gradient.
+        inputs = readings[0].cleared(embedded)
+        streams, ends = self._read(inputs, readings, state, self._draw(inputs))
+        finals = [reading.ends(stream) for reading, stream in zip(readings, streams, strict=True)]
+        if self.options.shortcut:
+            streams.append(inputs)
+            finals.append(readings[0].ends(inputs))
+        states = readings[0].joined(streams)  # [B, T, D]
+        return Encoded(states, torch.cat(finals, dim=-1), lambda: _stacked([end() for end in ends]))
+
+    def in_pieces(
+        self, embed: Callable[[Tensor, Tensor], Tensor], lengths: Tensor, state: State | None = None
+    ) -> Pieces:
+        """Read texts in pieces of ``chunk_tokens``; states are those of ``forward``, held one piece at a time.
+
+        Each direction goes through the texts on its own, the backward one from their ends. In training the state
+        is carried from piece to piece without its gradient (truncated back-propagation).
+
+        Args:
+            embed: rows int64 [b] of the batch and places int64 [b, t] in each -> float [b, t, E].
+            lengths: int64 [B], in tokens.
+            state: as in ``forward``.
+
+        Raises:
+            ShapeError: the state does not fit, or a layer reads both directions of one below.
+        """
+        self._check_state(len(lengths), state)
+        if self.interleaved and self.options.num_layers > 1:
+            raise ShapeError("interleaved layers read no text in pieces; build the encoder with interleaved=False")
+        return Pieces(lambda pieces: self._pieces(embed, lengths, state, pieces))
+
+    def _pieces(
+        self,
+        embed: Callable[[Tensor, Tensor], Tensor],
+        lengths: Tensor,
+        state: State | None,
+        result: Pieces,
+    ) -> Iterator[Piece]:
+        width, size, longest = self.state_dims[0], self.chunk_tokens, int(lengths.max())
+        final: list[list[Tensor]] = [[] for _ in range(self.directions + int(self.options.shortcut))]
+        states: list[tuple[Tensor, ...]] = []
+        drawn: _Drawn | None = None
+        for direction in range(self.directions):
+            held: State | None = None
+            ended: list[tuple[Tensor, list[Tensor], State]] = []
+            rows = torch.arange(len(lengths), device=lengths.device)
+            if state is not None:
+                held = tuple(tensor[:, direction :: self.directions] for tensor in state)
+            for start in range(0, longest, size):
+                still = (lengths[rows] > start).nonzero()[:, 0]
+                if start and len(still) < len(rows):
+                    held = None if held is None else tuple(tensor[still] for tensor in held)
+                    rows = rows[still]
+                left = lengths[rows] - start
+                taken = left.clamp(max=size)
+                reading = Reading(taken, min(size, longest - start), backwards=direction > 0)
+                steps = torch.arange(reading.steps, device=lengths.device)
+                places = steps + (start if direction == 0 else (left - taken)[:, None])  # [b, t]
+                places = torch.where(reading.mask, places, 0)
+                inputs = reading.cleared(embed(rows, places))
+                if drawn is None:
+                    drawn = self._draw(inputs)
+                streams, ends = self._read(inputs, [reading], held, drawn.of(rows))
+                held = _stacked([end() for end in ends])
+                if self.training:
+                    held = tuple(tensor.detach() for tensor in held)
+                halves = [(streams[0], slice(direction * width, (direction + 1) * width))]
+                if self.options.shortcut and direction == 0:
+                    halves.append((inputs, slice(self.directions * width, self.output_dim)))
+                for tokens, columns in halves:
+                    yield Piece(rows, places, columns, tokens, reading.mask)
+                over = (left <= size).nonzero()[:, 0]
+                lasts = [reading.ends(tokens)[over] for tokens, _ in halves]
+                ended.append((rows[over], lasts, tuple(tensor[over] for tensor in held)))
+            # Texts ended in the order of their lengths; put them back into that of the batch.
+            back = torch.cat([rows for rows, _, _ in ended]).argsort()
+            for place, half in zip(
+                (direction, -1), zip(*(lasts for _, lasts, _ in ended), strict=True), strict=False
+            ):
+                final[place] = [torch.cat(half)[back]]
+            states.append(tuple(torch.cat(parts)[back] for parts in zip(*(end for _, _, end in ended), strict=True)))
+        result.final = torch.cat([tensor for (tensor,) in final], dim=-1)
+        # Layer by layer, the directions of each side by side, as forward gives it.
+        result.state = tuple(torch.stack(parts, dim=2).flatten(1, 2) for parts in zip(*states, strict=True))
+
+    def _draw(self, inputs: Tensor) -> _Drawn:
+        """Draw what stays the same over a whole text in training: locked masks and dropped weights."""
+        locked: list[Tensor | None] = [None] * len(self.layers)
+        weights: list[Tensor | None] = [None] * len(self.layers)
+        if self.training:
+            for index in range(len(self.layers)):
+                layer = self._layer(index)
+                if self.options.variational_dropout:
+                    width = self.input_dim if index < self.directions else self._width_between()
+                    kept = 1 - self.options.variational_dropout
+                    locked[index] = inputs.new_empty(len(inputs), 1, width).bernoulli_(kept) / kept
+                if self.options.weight_drop:
+                    weight = layer.recurrent_weight()
+                    assert weight is not None  # a cell without one refuses the option
+                    weights[index] = nn.functional.dropout(weight, self.options.weight_drop)
+        return _Drawn(locked, weights)
+
+    def _width_between(self) -> int:
+        return self.state_dims[0] * (2 if self.interleaved else 1)
+
+    def _read(
+        self, inputs: Tensor, readings: list[Reading], state: State | None, drawn: _Drawn
+    ) -> tuple[list[Tensor], list[Callable[[], State]]]:
+        """Run all layers of the directions that are given; return the top states of each and every layer's end."""
+        streams = previous = [inputs] * len(readings)
+        ends: list[Callable[[], State]] = []
+        for depth in range(self.options.num_layers):
+            below = streams
+            if depth and self.interleaved:
+                below = [torch.cat(streams, dim=-1)] * len(readings)
+            streams = []
+            for place, reading in enumerate(readings):
+                index = depth * self.directions + int(reading.backwards)
+                given = below[place]
+                if depth and self.options.layer_norm:
+                    given = self.norms[index - self.directions](given)
+                if depth and self.options.dropout:
+                    given = self.dropout(given)
+                if (mask := drawn.locked[index]) is not None:
+                    given = given * mask
+                slot = depth * len(readings) + place
+                start = None if state is None else tuple(tensor[:, slot] for tensor in state)
+                states, end = self._run(self._layer(index), given, reading, start, drawn.weights[index])
+                streams.append(states)
+                ends.append(end)
+            if depth and self.options.residual:
+                streams = [new + old for new, old in zip(streams, previous, strict=True)]
+            previous = streams
+        return streams, ends
+
+    def _run(
+        self, layer: Layer, inputs: Tensor, reading: Reading, state: State | None, weight: Tensor | None
+    ) -> tuple[Tensor, Callable[[], State]]:
+        if not self.options.zoneout:
+            return layer(inputs, reading, state, weight)
+        return step_by_step(
+            layer, inputs, reading, state, weight, zoneout=self.options.zoneout, training=self.training
+        )
+
+    def _check_state(self, texts: int, state: State | None) -> None:
+        expected = [(texts, len(self.layers), width) for width in self.state_dims]
         if state is not None and [tuple(tensor.shape) for tensor in state] != expected:
             shapes = [list(tensor.shape) for tensor in state]
             raise ShapeError(f"expected state tensors of shape {[list(shape) for shape in expected]}, got {shapes}")
 
 
-def check_texts(embedded: Tensor, lengths: Tensor, input_dim: int) -> None:
-    """Refuse texts that no encoder can read.
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """What was drawn for one reading: by layer, [B, 1, width] masks and stand-ins for recurrent weights."""
 
-    Raises:
-        ShapeError: ``embedded`` is not [B, T, input_dim], or a length lies outside 1..T.
-    """
-    if embedded.dim() != 3 or embedded.shape[-1] != input_dim:
-        shape = list(embedded.shape)
-        raise ShapeError(f"expected embedded float [B, T, {input_dim}], got {shape}; batch comes first")
-    batch, steps = embedded.shape[:2]
-    if lengths.dtype != torch.int64:
-        raise ShapeError(f"expected lengths int64, got {lengths.dtype}")
-    if lengths.shape != (batch,):
-        raise ShapeError(f"expected {batch} lengths, one a text, got shape {list(lengths.shape)}")
-    if batch == 0 or int(lengths.min()) < 1 or int(lengths.max()) > steps:
-        raise ShapeError(f"expected at least one text and lengths from 1 to {steps}, got {lengths.tolist()}")
+    locked: list[Tensor | None]
+    weights: list[Tensor | None]
+
+    def of(self, rows: Tensor) -> _Drawn:
+        """Return what belongs to some rows of the batch."""
+        return _Drawn([None if mask is None else mask[rows] for mask in self.locked], self.weights)
 
 
-def last_real(states: Tensor, lengths: Tensor) -> Tensor:
-    """Return [B, H]: the vector at each text's last real token in [B, T, H]."""
-    return states[torch.arange(len(states), device=states.device), lengths - 1]
-
-
-def stack_reads(options: Mapping[str, Any]) -> frozenset[Reads]:
-    """Return what may reach a state of a stack with these options; see ``contracts.Encoder.reads``."""
-    if not options["bidirectional"]:
-        return frozenset()
-    if options["interleaved"] and options["num_layers"] > 1:
-        return frozenset({"future", "own_token"})
-    return frozenset({"future"})
-
-
-def stack_problems(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield (key, reason) for what no stack can do with these options."""
-    if options["dropout"] and options["num_layers"] == 1:
-        yield (
-            "dropout",
-            (
-                "drops between layers, and there is one layer, so it would do nothing; "
-                "set num_layers to 2 or more, or use the dropout of [embedding] or [head]"
-            ),
-        )
-
-
-def torch_weights(stack: RecurrentStack, module: nn.RNNBase) -> Iterator[tuple[nn.RNNBase, dict[str, Tensor]]]:
-    """Yield each layer's torch module of one direction with the weights of its twin in a whole torch module.
-
-    Raises:
-        ShapeError: depth, directions or widths differ, or the stack keeps its directions apart (torch has no twin).
-    """
-    if stack.directions == 2 and stack.num_layers > 1 and not stack.interleaved:
-        raise ShapeError("torch has no stack whose directions stay apart; build the encoder with interleaved=True")
-    theirs = (module.input_size, module.num_layers, module.bidirectional)
-    ours = (stack.input_dim, stack.num_layers, stack.directions == 2)
-    if theirs != ours:
-        names = "(input_dim, num_layers, bidirectional)"
-        raise ShapeError(f"{names} of the encoder are {ours}, of the torch module {theirs}; they must be equal")
-    for index, layer in enumerate(stack.layers):
-        depth, direction = divmod(index, stack.directions)
-        inner: Any = layer
-        suffix = f"_l{depth}" + ("_reverse" if direction else "")
-        weights = {}
-        for name, ours_tensor in inner.cell.named_parameters():
-            twin = name.removesuffix("_l0") + suffix
-            if not hasattr(module, twin) or getattr(module, twin).shape != ours_tensor.shape:
-                shape = list(getattr(module, twin).shape) if hasattr(module, twin) else "missing"
-                raise ShapeError(f"{twin} of the torch module is {shape}; the encoder's is {list(ours_tensor.shape)}")
-            weights[name] = getattr(module, twin).detach()
-        yield inner.cell, weights
-
-
-def copy_from_torch(stack: RecurrentStack, module: nn.RNNBase) -> None:
-    """Copy all weights of a torch module; nothing is copied unless everything fits."""
-    pairs = list(torch_weights(stack, module))
-    with torch.no_grad():
-        for cell, weights in pairs:
-            for name, tensor in weights.items():
-                cell.get_parameter(name).copy_(tensor)
-
-
-def _reorder(states: Tensor, order: Tensor) -> Tensor:
-    """Return [B, T, H] with the tokens of each text in the order [B, T]; its own inverse for a reversal."""
-    return states.gather(1, order[..., None].expand(-1, -1, states.shape[-1]))
+def _stacked(ends: list[State]) -> State:
+    return tuple(torch.stack(tensors, dim=1) for tensors in zip(*ends, strict=True))

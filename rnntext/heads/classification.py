@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rnntext.baselines import Baseline, MajorityBaseline, TfidfBaseline
-from rnntext.contracts import Batch, Encoded, Example, HeadOutput, Reads
+from rnntext.contracts import Batch, Encoded, Example, HeadOutput, Pieces, Reads
 from rnntext.errors import DataError, suggest
 from rnntext.heads.ngrams import SHORTEST_PIECE, NgramScores
 from rnntext.heads.pooling import Pool, Pooling
@@ -99,6 +99,14 @@ class ClassificationHead(nn.Module):
             )
 
     @classmethod
+    def why_whole(cls, options: Mapping[str, Any]) -> str | None:
+        """Return why texts must be read whole for these options; see ``contracts``."""
+        pooling = options["pooling"]
+        if "attention" in ([pooling] if isinstance(pooling, str) else pooling):
+            return "attention weighs all states of a text against each other; use max, mean or final pooling"
+        return None
+
+    @classmethod
     def learn_labels(cls, examples: Iterable[Example]) -> dict[str, Any]:
         """Return the labels in order, how often each occurs, and whether a text may have several.
 
@@ -160,7 +168,7 @@ class ClassificationHead(nn.Module):
         if self.ngrams is not None:
             self.ngrams.begin_from(batches)
 
-    def forward(self, encoded: Encoded, batch: Batch) -> HeadOutput:
+    def forward(self, encoded: Encoded | Pieces, batch: Batch) -> HeadOutput:
         """Return float [B, L] logits, and the loss where the batch has targets.
 
         With n-grams, network and linear model are trained each by its own loss: together, the quicker of the two
@@ -168,6 +176,8 @@ class ClassificationHead(nn.Module):
         """
         pooled = self.dropout(self.pool(encoded, batch.mask))
         logits: Tensor = self.output(pooled)
+        if logits.dtype == torch.bfloat16:  # a loss sums many numbers
+            logits = logits.float()
         if self.ngrams is None:
             return HeadOutput(logits, None if batch.targets is None else self._loss(logits, batch.targets))
         others = self.ngrams(batch)
@@ -209,18 +219,17 @@ class ClassificationHead(nn.Module):
 
     def predictions(self, output: HeadOutput, batch: Batch, top_k: int | None = None) -> list[dict[str, Any]]:
         """Return label(s) and probabilities, the most probable first; ``top_k`` keeps so many of them."""
+        rows = self.answers(output)
+        order = (-rows).argsort(axis=1, kind="stable")
         answers: list[dict[str, Any]] = []
-        for row in self.answers(output):
-            order = np.argsort(-row, kind="stable")
-            probabilities = {self.names[index]: float(row[index]) for index in order[:top_k]}
+        for row, places in zip(rows.tolist(), order.tolist(), strict=True):
+            probabilities = {self.names[place]: row[place] for place in places[:top_k]}
             if self.multi_label:
-                given = [self.names[index] for index in order if row[index] >= self.threshold]
+                given = [self.names[place] for place in places if row[place] >= self.threshold]
                 answers.append({"labels": given, "probabilities": probabilities})
             else:
-                best = order[0]
-                answers.append(
-                    {"label": self.names[best], "probability": float(row[best]), "probabilities": probabilities}
-                )
+                best = places[0]
+                answers.append({"label": self.names[best], "probability": row[best], "probabilities": probabilities})
         return answers
 
     def scores(self) -> ClassificationScores:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from rnntext.contracts import Encoded
+from rnntext.contracts import Encoded, Pieces
 
 Pooling = Literal["final", "max", "mean", "attention"]
 
@@ -33,8 +33,10 @@ class Pool(nn.Module):
         if "attention" in self.names:
             self.attention = nn.Sequential(nn.Linear(input_dim, input_dim), nn.Tanh(), nn.Linear(input_dim, 1))
 
-    def forward(self, encoded: Encoded, mask: Tensor) -> Tensor:
+    def forward(self, encoded: Encoded | Pieces, mask: Tensor) -> Tensor:
         """Return float [B, D x number of pools]; padding (False in bool [B, T]) counts for nothing."""
+        if isinstance(encoded, Pieces):
+            return self._of_pieces(encoded, mask.sum(dim=1, keepdim=True))
         return torch.cat([self._one(name, encoded, mask) for name in self.names], dim=-1)
 
     def _one(self, name: Pooling, encoded: Encoded, mask: Tensor) -> Tensor:
@@ -47,3 +49,29 @@ class Pool(nn.Module):
             return states.masked_fill(outside, 0).sum(dim=1) / mask.sum(dim=1, keepdim=True)
         weights: Tensor = self.attention(states).masked_fill(outside, -torch.inf).softmax(dim=1)  # [B, T, 1]
         return (weights * states).sum(dim=1)
+
+    def _of_pieces(self, pieces: Pieces, lengths: Tensor) -> Tensor:
+        """Pool states that come piece by piece, each text's maximum and sum so far being all that is held."""
+        found: dict[tuple[str, int], Tensor] = {}
+        for piece in pieces:
+            outside = ~piece.mask[..., None]
+            whole = len(piece.rows) == len(lengths)
+            for name in set(self.names) - {"final"}:
+                if name == "max":
+                    part = piece.states.masked_fill(outside, -torch.inf).amax(dim=1)
+                else:
+                    part = piece.states.masked_fill(outside, 0).sum(dim=1)
+                key = (name, piece.columns.start)
+                before = found.get(key)
+                if before is None:  # every text has a token, so the first piece holds them all
+                    found[key] = part
+                elif name == "max":
+                    kept = torch.maximum(before if whole else before[piece.rows], part)
+                    found[key] = kept if whole else before.index_copy(0, piece.rows, kept)
+                else:
+                    found[key] = before.index_add(0, piece.rows, part)
+        joined = {name: torch.cat([found[key] for key in sorted(found) if key[0] == name], dim=-1) for name, _ in found}
+        pooled = {"final": pieces.final, **joined}
+        if "mean" in pooled:
+            pooled["mean"] = pooled["mean"] / lengths
+        return torch.cat([pooled[name] for name in self.names], dim=-1)
