@@ -13,6 +13,7 @@ from rnntext.batching import Collator, evaluation_batches
 from rnntext.contracts import Batch, Example, Vocabulary
 from rnntext.encoding import TypeTable, encode_examples
 from rnntext.model import TextModel, build_model
+from rnntext.optimizing import row_tables
 from rnntext.preparing import prepare
 from rnntext.recipe import Recipe
 from rnntext.tables import TrainingOptions
@@ -99,7 +100,9 @@ def _stages(recipe: Recipe, model: TextModel, batch: Batch, words: int) -> list[
         stages.append(Stage("embedding", choice.name, gives, _count(embedding)))
     reads = " and ".join(sorted(recipe.encoder.part.reads(recipe.encoder.options))).replace("_", " ")
     sees = f"; a state reads the {reads}" if reads else "; a state reads the past alone"
+    kernel = getattr(model.encoder, "kernel", "")
     gives = f"states float [B {texts}, T {steps}, D {model.encoder.output_dim}]{sees}"
+    gives += f"; computed on a CPU by {kernel}" if kernel else ""
     stages.append(Stage("encoder", recipe.encoder.name, gives, _count(model.encoder)))
     gives = f"logits float {list(logits.shape)}; chosen by {recipe.select_by}"
     stages.append(Stage("head", recipe.head.name, gives, _count(model.head)))
@@ -120,12 +123,16 @@ def _memory(model: TextModel, batch: Batch, training: TrainingOptions) -> dict[s
         model(batch)
     own = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
     weights = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
-    trained = sum(each.numel() * each.element_size() for each in model.parameters() if each.requires_grad)
+    trained = sum(each.nbytes for each in model.parameters() if each.requires_grad)
+    # A table whose rows are updated alone has a gradient of one row a token, and all moments.
+    gradients = trained + sum(
+        batch.token_ids.numel() * table[0].nbytes - table.nbytes for table in row_tables(model, training)
+    )
     moments = 2 if training.optimizer.startswith("adam") else int(training.momentum > 0)
     activations = sum(size for pointer, size in held.items() if pointer not in own)
     megabytes = {
         "weights": weights,
-        "gradients": trained,
+        "gradients": gradients,
         training.optimizer: moments * trained,
         "activations": activations,
     }

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
-
-import torch
-from torch import nn
 
 from rnntext.batching import Collator, training_batches
 from rnntext.contracts import Batch, HeadOutput
 from rnntext.errors import TrainingError
 from rnntext.evaluation import evaluate
 from rnntext.model import TextModel
+from rnntext.optimizing import ModelOptimizer, RateSchedule, clip_gradients, make_optimizer
 from rnntext.progress import Reporter
 from rnntext.tables import BatchingOptions, TrainingOptions
 
@@ -121,6 +119,8 @@ def train(
                 break
     except KeyboardInterrupt:
         result.interrupted = True
+    finally:
+        optimizer.finish()
     return result
 
 
@@ -136,7 +136,7 @@ class _EpochTotals:
 def _one_epoch(
     model: TextModel,
     batches: Iterator[Batch],
-    optimizer: torch.optim.Optimizer,
+    optimizer: ModelOptimizer,
     rate: RateSchedule,
     options: TrainingOptions,
     reporter: Reporter,
@@ -144,10 +144,8 @@ def _one_epoch(
 ) -> _EpochTotals:
     model.train()
     totals = _EpochTotals()
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for batch in batches:
-        for group in optimizer.param_groups:
-            group["lr"] = rate.next()
+        optimizer.set_rate(rate.next())
         optimizer.zero_grad()
         output: HeadOutput = model(batch)
         if output.loss is None:
@@ -159,7 +157,7 @@ def _one_epoch(
                 f"norms so far. {_advice(options)}"
             )
         output.loss.backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(parameters, options.gradient_clip or math.inf)
+        norm = clip_gradients(optimizer.parameters, options.gradient_clip)
         optimizer.step()
         tokens = int(batch.lengths.sum())
         totals.loss += loss * len(batch.lengths)
@@ -168,6 +166,7 @@ def _one_epoch(
         totals.tokens += tokens
         totals.steps += 1
         reporter.step(loss, tokens)
+    optimizer.settle()
     return totals
 
 
@@ -176,53 +175,3 @@ def _advice(options: TrainingOptions) -> str:
         f"Lower training.learning_rate (now {options.learning_rate}), or set training.gradient_clip "
         f"(now {options.gradient_clip}) to 1"
     )
-
-
-def make_optimizer(model: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
-    """Return the optimizer that ``[training]`` names, over all parameters that are trained."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    shared: Mapping[str, Any] = {"lr": options.learning_rate, "weight_decay": options.weight_decay}
-    # "fused" updates each tensor in one pass; it gives the same numbers.
-    if options.optimizer == "sgd":
-        return torch.optim.SGD(parameters, momentum=options.momentum, fused=True, **shared)
-    family = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
-    return family(parameters, fused=True, **shared)
-
-
-class RateSchedule:
-    """The learning rate of each step.
-
-    Args:
-        options: the ``[training]`` table.
-        steps_an_epoch: steps of one epoch; the schedule spans ``options.epochs`` of them.
-    """
-
-    def __init__(self, options: TrainingOptions, steps_an_epoch: int) -> None:
-        self._options = options
-        self._total = max(1, steps_an_epoch * options.epochs)
-        self._step = 0
-        self._reduction = 1.0
-
-    def next(self) -> float:
-        """Return the rate of the next step."""
-        self._step += 1
-        # The middle of the step, so that neither the first nor the last rate is zero.
-        return self._options.learning_rate * self._reduction * self._share(min(1.0, (self._step - 0.5) / self._total))
-
-    def _share(self, progress: float) -> float:
-        """Return the rate at a share of all steps, as a share of the largest."""
-        kind, rise = self._options.schedule, self._options.warmup_fraction
-        if kind in ("constant", "plateau"):
-            return 1.0
-        if rise and progress < rise:
-            return progress / rise
-        fallen = (progress - rise) / (1 - rise)
-        if kind == "linear":
-            return 1 - fallen
-        return 0.5 * (1 + math.cos(math.pi * fallen)) if kind == "cosine" else 1.0
-
-    def end_epoch(self, epochs_without_improvement: int) -> None:
-        """Halve the rate, under ``plateau``, each time the metric has stalled for too long."""
-        stalled = self._options.plateau_patience + 1
-        if self._options.schedule == "plateau" and epochs_without_improvement % stalled == 0:
-            self._reduction *= 0.5 if epochs_without_improvement else 1.0

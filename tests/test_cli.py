@@ -131,7 +131,7 @@ def test_list_of_a_kind_tells_each_part_with_all_its_options(kind, capsys):
 def test_list_of_a_kind_tells_range_default_and_meaning(capsys):
     told = out(capsys, "list", "encoders")
     assert (
-        "    hidden_dim: integer, at least 1; default 128\n        width of the cell state in each direction.\n"
+        "    hidden_dim: integer, at least 1; default 128\n        width H of the state in each direction.\n"
         in told
     )
     assert "    nonlinearity: 'tanh' | 'relu'; default \"tanh\"\n" in told
@@ -220,7 +220,8 @@ def test_schema_prints_the_schema_as_json(capsys):
 
 def test_recipes_lists_each_with_what_it_is_for(capsys):
     told = out(capsys, "recipes").splitlines()
-    assert [line.split()[0] for line in told] == sorted(path.stem for path in recipes_folder().glob("*.toml"))
+    files = [path.relative_to(recipes_folder()) for path in recipes_folder().rglob("*.toml")]
+    assert [line.split()[0] for line in told] == sorted(path.with_suffix("").as_posix() for path in files)
     assert all(len(line.split()) > 4 for line in told)
 
 

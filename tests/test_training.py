@@ -156,7 +156,7 @@ def test_dropout_is_off_in_validation_and_on_again_in_training(toy):
 )
 def test_the_optimizer_has_the_options_of_the_recipe(name, kind):
     options = TrainingOptions(optimizer=name, learning_rate=0.3, weight_decay=0.1, momentum=0.7)
-    optimizer = make_optimizer(torch.nn.Linear(2, 2), options)
+    (optimizer,) = make_optimizer(torch.nn.Linear(2, 2), options).optimizers
     assert type(optimizer) is kind
     (group,) = optimizer.param_groups
     assert (group["lr"], group["weight_decay"]) == (0.3, 0.1)

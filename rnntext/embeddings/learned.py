@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated
 
 import numpy as np
@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rnntext.contracts import Batch, Vocabulary
+from rnntext.embeddings.row_reading import read_rows
 from rnntext.embeddings.word_dropout import drop_words
 from rnntext.errors import DataError
 
@@ -49,6 +50,7 @@ class LearnedEmbedding(nn.Module):
         self.output_dim = output_dim
         self.word_dropout = word_dropout
         self.label_start = label_start
+        self.before_reading: Callable[[Tensor], None] | None = None
         self.weight = nn.Parameter(torch.empty(len(vocabulary), output_dim), requires_grad=trainable)
         self.dropout = nn.Dropout(dropout)
         nn.init.uniform_(self.weight, -initial_range, initial_range)
@@ -81,7 +83,7 @@ class LearnedEmbedding(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Return float [B, T, E]: the row of each token, zero at padding."""
         token_ids = drop_words(batch.token_ids, self.word_dropout, self.training)
-        embedded = nn.functional.embedding(token_ids, self.weight, padding_idx=0)  # [B, T, E]
+        embedded = read_rows(self.weight, token_ids, self.before_reading)  # [B, T, E]
         dropped: Tensor = self.dropout(embedded)
         return dropped
 

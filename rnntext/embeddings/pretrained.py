@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rnntext.contracts import UNKNOWN_ID, Batch, FilePath, Vocabulary
+from rnntext.embeddings.row_reading import read_rows
 from rnntext.embeddings.vectors import Vectors, read_file, read_source, source_problem
 from rnntext.embeddings.word_dropout import drop_words
 from rnntext.errors import DataError
@@ -70,6 +71,7 @@ class PretrainedEmbedding(nn.Module):
             self._vectors = self._read()
             output_dim = int(self._vectors.matrix.shape[1])
         self.output_dim = output_dim
+        self.before_reading: Callable[[Tensor], None] | None = None
         self.weight = nn.Parameter(torch.zeros(len(vocabulary), self.output_dim), requires_grad=trainable)
         self.register_buffer("frozen", torch.zeros(0, self.output_dim, dtype=torch.float16))
         self.register_buffer("frozen_words", torch.zeros(0, dtype=torch.uint8))
@@ -135,7 +137,7 @@ class PretrainedEmbedding(nn.Module):
         row_ids = drop_words(self._row_ids(batch), self.word_dropout, self.training)  # [B, T]
         is_frozen = row_ids >= num_trained
         trained_ids = row_ids.masked_fill(is_frozen, UNKNOWN_ID)
-        embedded = nn.functional.embedding(trained_ids, self.weight, padding_idx=0)  # [B, T, E]
+        embedded = read_rows(self.weight, trained_ids, self.before_reading)  # [B, T, E]
         if bool(is_frozen.any()):
             frozen = self.get_buffer("frozen")[row_ids[is_frozen] - num_trained]
             embedded = embedded.index_put((is_frozen,), frozen.to(embedded.dtype))

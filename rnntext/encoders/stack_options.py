@@ -10,45 +10,45 @@ from pydantic import Field
 
 from rnntext.contracts import Reads
 
-HiddenDim = Annotated[int, Field(ge=1, description="width H of the state in each direction")]
-NumLayers = Annotated[int, Field(ge=1, description="layers on top of each other")]
-Bidirectional = Annotated[bool, Field(description="also read each text from its end; the output is twice as wide")]
+HiddenDim = Annotated[int, Field(ge=1, description="width H of the state in each direction.")]
+NumLayers = Annotated[int, Field(ge=1, description="layers on top of each other.")]
+Bidirectional = Annotated[bool, Field(description="also read each text from its end; the output is twice as wide.")]
 Interleaved = Annotated[
-    bool, Field(description="each layer reads both directions of the one below; false keeps them apart to the top")
+    bool, Field(description="each layer reads both directions of the one below; false keeps them apart to the top.")
 ]
 Dropout = Annotated[
-    float, Field(ge=0, lt=1, description="share dropped from what one layer hands to the next, in training")
+    float, Field(ge=0, lt=1, description="share dropped from what one layer hands to the next, in training.")
 ]
 VariationalDropout = Annotated[
     float,
     Field(
-        ge=0, lt=1, description="share dropped from what every layer reads, the same numbers at each token of a text"
+        ge=0, lt=1, description="share dropped from what every layer reads, the same numbers at each token of a text."
     ),
 ]
 WeightDrop = Annotated[
-    float, Field(ge=0, lt=1, description="share of the hidden-to-hidden weights dropped in training, by batch")
+    float, Field(ge=0, lt=1, description="share of the hidden-to-hidden weights dropped in training, by batch.")
 ]
 Zoneout = Annotated[
     float,
-    Field(ge=0, lt=1, description="chance that a number of the state stays as it was; step by step, so much slower"),
+    Field(ge=0, lt=1, description="chance that a number of the state stays as it was; step by step, so much slower."),
 ]
-LayerNorm = Annotated[bool, Field(description="normalise what one layer hands to the next")]
-Residual = Annotated[bool, Field(description="add to each layer's states, from the second on, the ones it reads")]
-Orthogonal = Annotated[bool, Field(description="start the hidden-to-hidden weights as rotations, gate by gate")]
+LayerNorm = Annotated[bool, Field(description="normalise what one layer hands to the next.")]
+Residual = Annotated[bool, Field(description="add to each layer's states, from the second on, the ones it reads.")]
+Orthogonal = Annotated[bool, Field(description="start the hidden-to-hidden weights as rotations, gate by gate.")]
 ForgetBias = Annotated[
     float | None,
     Field(
-        description="bias at which the forget gate starts; above 0 it starts open and remembers; random unless set"
+        description="bias at which the forget gate starts; above 0 it starts open and remembers; random unless set."
     ),
 ]
 Shortcut = Annotated[
-    bool, Field(description="hand each token's own vector on beside its state; the output is wider by E")
+    bool, Field(description="hand each token's own vector on beside its state; the output is wider by E.")
 ]
 ChunkTokens = Annotated[
     int,
     Field(
         ge=0,
-        description="read a longer text in pieces of so many tokens, in flat memory; gradients end at their borders",
+        description="read a longer text in pieces of so many tokens, in flat memory; gradients end at their borders.",
     ),
 ]
 
