@@ -1,37 +1,52 @@
-"""Run the benchmarks, print a table, write ``benchmarks/results.json``."""
+"""Run benchmarks, print a table, and write ``benchmarks/results.json`` and ``benchmarks/RESULTS.md``.
+
+    python -m benchmarks                     all of them
+    python -m benchmarks encoders text       some; the others' rows stay as they are
+
+To compare on your own texts, name JSON Lines files with ``text`` and ``label`` in the environment:
+RNNTEXT_BENCH_TRAIN, and RNNTEXT_BENCH_TEST for accuracies. RNNTEXT_BENCH_FLAIR, _SPACY and _FASTTEXT name the Python
+of an environment that has that package.
+"""
 
 from __future__ import annotations
 
+import argparse
 import importlib
-import json
-import platform
-import sys
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
-NAMES = ("start_up", "training")
-RESULTS = Path(__file__).parent / "results.json"
+from benchmarks.results import COLUMNS, Results, conditions, line
+
+NAMES = {
+    "start_up": "benchmarks.start_up",
+    "encoders": "benchmarks.encoders",
+    "training": "benchmarks.training",
+    "text": "benchmarks.text",
+    "peers": "benchmarks.peers.comparing",
+}
+FOLDER = Path(__file__).parent
 
 
-def main(names: list[str]) -> None:
-    """Run the named benchmarks, all if none is named."""
+def main(names: list[str], out: Path) -> None:
+    """Run the named benchmarks, all if none is named; write both files into a folder."""
     torch.set_num_threads(1)
-    figures = []
+    results = Results(out / "results.json", out / "RESULTS.md", conditions())
+    print(COLUMNS, flush=True)
     for name in names or NAMES:
-        for ratio in importlib.import_module(f"benchmarks.{name}").benchmarks():
-            figures.append(ratio.to_dict())
-            print(
-                f"{ratio.name}: {ratio.of} {ratio.of_median:,.3g} {ratio.unit}, {ratio.to} {ratio.to_median:,.3g} "
-                f"{ratio.unit}: ratio {ratio.ratio:.2f} ({ratio.lowest:.2f} to {ratio.highest:.2f}, "
-                f"{ratio.pairs} pairs)",
-                flush=True,
-            )
-    machine = f"{platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, one thread"
-    versions = {package: version(package) for package in ("torch", "numpy")}
-    RESULTS.write_text(json.dumps({"machine": machine, "versions": versions, "ratios": figures}, indent=1) + "\n")
+        for ratio in importlib.import_module(NAMES[name]).benchmarks():
+            results.add(name, ratio)
+            print(line(ratio), flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the two files (benchmarks)")
+    given = parser.parse_args()
+    # argparse's "choices" would refuse the empty list, which means all.
+    for unknown in set(given.names) - set(NAMES):
+        parser.error(f"no benchmark is called {unknown!r}; there are: {', '.join(NAMES)}")
+    main(given.names, given.out)

@@ -12,14 +12,17 @@ from benchmarks.pairs import Ratio, compare
 COMMANDS = (["--help"], ["--version"], ["list"])
 
 
-def benchmarks() -> Iterator[Ratio]:
+def benchmarks(pairs: int = 5) -> Iterator[Ratio]:
     """Yield the ratio of each command's time to that of importing torch."""
     for command in COMMANDS:
+        text = f"rnntext {' '.join(command)}"
         yield compare(
-            f"rnntext {' '.join(command)}",
-            (" ".join(command), lambda given=command: seconds(["-m", "rnntext", *given])),
+            f"{text}, against import torch",
+            (text, lambda given=command: seconds(["-m", "rnntext", *given])),
             ("import torch", lambda: seconds(["-c", "import torch"])),
             "s",
+            pairs,
+            compares="the command and `python -c 'import torch'`, each in a fresh Python, from start to end.",
         )
 
 
