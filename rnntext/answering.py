@@ -6,7 +6,6 @@ itself. A line that cannot be read gives ``{"line": n, "error": "..."}`` in its 
 
 from __future__ import annotations
 
-import itertools
 import json
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rnntext.errors import UsageError
-from rnntext.prediction import Text, TrainedModel, as_example
+from rnntext.prediction import Text, TrainedModel, as_example, windows
 
 LINES_A_WINDOW = 1024
 
@@ -31,9 +30,8 @@ def answer_lines(
         top_k: give only so many labels with their probabilities.
         at_once: answer each line before the next is read, for a person at a terminal.
     """
-    numbered = enumerate(lines, 1)
-    size = 1 if at_once else LINES_A_WINDOW
-    while window := list(itertools.islice(numbered, size)):
+    most = 1 if at_once else LINES_A_WINDOW
+    for window in windows(enumerate(lines, 1), most, lambda numbered: len(numbered[1])):
         read = [_read(number, line) for number, line in window]
         answers = model.pipe([text for text, error in read if error is None and text is not None], top_k=top_k)
         for _, error in read:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from rnntext.contracts import Batch
+from rnntext.contracts import PAD_ID, Batch
 from rnntext.encoding import EncodedSplit
 from rnntext.tables import BatchingOptions
 
@@ -79,7 +79,9 @@ class Collator:
     def batch(self, rows: np.ndarray) -> Batch:
         """Return the batch of these rows."""
         type_ids = self.split.types.padded(rows, -1)
-        token_ids = np.where(type_ids < 0, 0, self.token_ids[type_ids])
+        token_ids = self.token_ids[type_ids]
+        if len(rows) > 1:  # one text alone has no padding
+            np.putmask(token_ids, type_ids < 0, PAD_ID)
         targets = None if self.split.targets is None else self._tensor(self.split.targets.padded(rows, -1))
         return Batch(
             token_ids=self._tensor(token_ids),
@@ -95,4 +97,5 @@ class Collator:
         return map(self.batch, all_rows)
 
     def _tensor(self, values: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(values).to(self.device)
+        tensor = torch.from_numpy(values)
+        return tensor if self.device.type == "cpu" else tensor.to(self.device)

@@ -28,10 +28,10 @@ What every part promises, besides the methods of its kind:
   ``batching.max_tokens`` cuts, where finding all tokens would be work in vain.
 - A dataset may keep ``notes``, a dict of what -> count, of what ``read`` passed over. Its options ``train``, ``test``
   and ``group_fields``, where it has them, mean the same as everywhere: ``evaluate RUN FILE`` sets ``test``.
-- An encoder may have an attribute ``chunk_tokens`` and a method ``in_pieces(embed, lengths, state=None)`` -> ``Pieces``,
-  called for batches with longer texts than that: ``embed(rows, positions)`` gives float [b, t, E] of some tokens. A
-  head that takes ``Pieces`` in the place of ``Encoded`` has a class method ``why_whole(options)``: None, or the reason
-  why with these options it needs whole texts.
+- An encoder may have an attribute ``chunk_tokens`` and a method ``in_pieces(embed, lengths, state=None)`` ->
+  ``Pieces``, for batches with longer texts: ``embed(rows, positions)`` gives float [b, t, E] of some tokens. A head
+  that takes ``Pieces`` in the place of ``Encoded`` has a class method ``why_whole(options)``: None, or the reason why
+  with these options it needs whole texts.
 - An encoder may have an attribute ``kernel``: in words what computes it on a CPU, for ``rnntext describe``.
 - It may define ``refused_options``: a mapping of option names that people try to the reason against them.
 
@@ -216,33 +216,6 @@ class HeadOutput:
     """float, of a shape that the head chooses: [B, L] for classification."""
     loss: Tensor | None = None
     """float scalar, mean over the texts of the batch, so that means of batches add up; None without targets."""
-
-
-class Prediction:
-    """One answer: the keys of ``rnntext predict`` as attributes, and ``to_dict()``."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = dict(values)
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return self.__dict__["_values"][name]
-        except KeyError:
-            known = ", ".join(self.__dict__.get("_values", ()))
-            raise AttributeError(f"this prediction has no {name!r}; it has: {known}") from None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the prediction as JSON-able values, in the order of ``rnntext predict``."""
-        return dict(self._values)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Prediction) and self._values == other._values
-
-    def __hash__(self) -> int:
-        return hash(repr(self._values))
-
-    def __repr__(self) -> str:
-        return f"Prediction({', '.join(f'{key}={value!r}' for key, value in self._values.items())})"
 
 
 class Part(Protocol):

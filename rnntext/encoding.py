@@ -7,8 +7,10 @@ tokens stay at hand for whatever reads characters.
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from array import array
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,32 +23,60 @@ from rnntext.contracts import UNKNOWN_ID, Example, Head, Tokenizer, Vocabulary
 EMPTY = ""
 """Stands for a text without tokens, which is read as one ``<unk>``."""
 VALUES_A_WRITE = 1 << 18
+TOKENS_KEPT = 100_000
+"""Tokens whose ids are kept from one type table to the next, so that a stream of ever new ones fits in memory."""
+LONGEST_KEPT = 50  # characters; a token as long as a text might be one
 
 
 class TypeTable:
     """Distinct raw tokens, numbered in order of appearance; 0 is ``EMPTY``."""
 
     def __init__(self) -> None:
-        self.types: list[str] = [EMPTY]
-        self._ids: dict[str, int] = {EMPTY: 0}
+        self._types: list[str] = [EMPTY]
+        self._ids = defaultdict(itertools.count(1).__next__, {EMPTY: 0})
 
     def encode(self, tokens: Iterable[str]) -> list[int]:
         """Return the type id of each token, numbering new ones."""
-        ids = self._ids
-        encoded = []
-        for token in tokens:
-            number = ids.get(token)
-            if number is None:
-                number = ids[token] = len(self.types)
-                self.types.append(token)
-            encoded.append(number)
-        return encoded
+        return list(map(self._ids.__getitem__, tokens))  # no Python a token, known or new
 
-    def token_ids(self, vocabulary: Vocabulary) -> np.ndarray:
+    @property
+    def types(self) -> list[str]:
+        """Return the token of each type id: always the same list, grown."""
+        new = len(self._ids) - len(self._types)
+        self._types += reversed(list(itertools.islice(reversed(self._ids), new)))
+        return self._types
+
+    def token_ids(self, vocabulary: Vocabulary | KnownTokens) -> np.ndarray:
         """Return int64 [types]: the vocabulary id of each type."""
         ids = np.asarray(vocabulary.encode(self.types), dtype=np.int64)
         ids[0] = UNKNOWN_ID  # EMPTY is <unk>, whatever the vocabulary holds
         return ids
+
+
+class KnownTokens:
+    """A vocabulary's ids, kept once looked up: one type table follows another, and most of their tokens are the same.
+
+    Args:
+        vocabulary: finished; what it makes of a token may not change any more.
+    """
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._ids: dict[str, int] = {}
+
+    def encode(self, tokens: Sequence[str]) -> list[int]:
+        """Return what the vocabulary's ``encode`` does; of ``TOKENS_KEPT`` tokens at most the ids are kept."""
+        ids = self._ids  # only ever added to, so that threads do not disturb each other
+        new = [token for token in tokens if token not in ids]
+        if not new:
+            return [ids[token] for token in tokens]
+        if len(ids) + len(new) > TOKENS_KEPT:
+            ids = self._ids = {}
+            new = list(tokens)
+        found = dict(zip(new, self._vocabulary.encode(new), strict=True))
+        if len(found) <= TOKENS_KEPT:
+            ids.update((token, number) for token, number in found.items() if len(token) <= LONGEST_KEPT)
+        return [found[token] if token in found else ids[token] for token in tokens]
 
 
 @dataclass(slots=True)
@@ -71,11 +101,14 @@ class Ragged:
 
     def padded(self, rows: np.ndarray, filler: int) -> np.ndarray:
         """Return int64 [len(rows), longest], ``filler`` after the last value of each row."""
-        starts, lengths = self.ends[rows], self.ends[rows + 1] - self.ends[rows]
+        if len(rows) == 1:
+            return np.array(self.row(rows[0]), dtype=np.int64)[None]
+        starts = self.ends[rows]
+        lengths = self.ends[rows + 1] - starts
         steps = np.arange(int(lengths.max(initial=0)))
-        inside = steps[None, :] < lengths[:, None]
-        padded = np.full(inside.shape, filler, dtype=np.int64)
-        padded[inside] = self.values[(starts[:, None] + steps[None, :])[inside]]
+        # Past a row's end stand other rows' values, or nothing: whatever is read there is overwritten.
+        padded: np.ndarray = np.asarray(self.values).take(starts[:, None] + steps, mode="clip").astype(np.int64)
+        np.putmask(padded, steps >= lengths[:, None], filler)
         return padded
 
 
@@ -119,7 +152,7 @@ class RaggedWriter:
 
     def append(self, row: Sequence[int]) -> None:
         """Add one row."""
-        self._values.extend(row)
+        self._values.fromlist(list(row))  # twice as quick as extend
         self._total += len(row)
         self._ends.append(self._total)
         if self._stream is not None and len(self._values) >= VALUES_A_WRITE:
@@ -179,7 +212,7 @@ def encode_examples(
                 tokens = tokens[:max_tokens]
                 cut += 1
             empty += not tokens
-            types.append(table.encode(tokens or [EMPTY]))
+            types.append(table.encode(tokens or (EMPTY,)))
             if task is not None:
                 head, labels = task
                 targets.append(head.encode_targets(example, labels, max(1, len(tokens))))
@@ -200,11 +233,12 @@ def encode_examples(
 
 def type_counts(split: EncodedSplit, table: TypeTable) -> dict[str, int]:
     """Return each raw token of a split with its number of occurrences; ``EMPTY`` left out."""
-    counts = np.zeros(len(table.types), dtype=np.int64)
+    types = table.types
+    counts = np.zeros(len(types), dtype=np.int64)
     values = split.types.values
     for start in range(0, len(values), VALUES_A_WRITE):
         counts += np.bincount(values[start : start + VALUES_A_WRITE], minlength=len(counts))
-    return {table.types[number]: int(counts[number]) for number in np.flatnonzero(counts) if number}
+    return {types[number]: int(counts[number]) for number in np.flatnonzero(counts) if number}
 
 
 def share_of_tokens(split: EncodedSplit, types: np.ndarray) -> float:

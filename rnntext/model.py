@@ -47,7 +47,7 @@ class TextModel(nn.Module):
         return torch.cat([embedding(batch) for embedding in self.embeddings], dim=-1)  # [B, T, E]
 
     def _in_pieces(self, batch: Batch) -> Pieces | None:
-        """Return the encoder's pieces of texts longer than its ``chunk_tokens``; they are embedded as they are read."""
+        """Return what the encoder reads piece by piece, of texts longer than its ``chunk_tokens``; else None."""
         if not 0 < getattr(self.encoder, "chunk_tokens", 0) < batch.token_ids.shape[1]:
             return None
         pieces: Pieces = self.encoder.in_pieces(

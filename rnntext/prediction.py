@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import torch
 
 from rnntext import run_folder
 from rnntext.batching import Collator, evaluation_batches
-from rnntext.contracts import Dataset, Example, Prediction, Tokenizer, Vocabulary
+from rnntext.contracts import Dataset, Example, Tokenizer, Vocabulary
 from rnntext.devices import choose_device
-from rnntext.encoding import TypeTable, encode_examples
+from rnntext.encoding import KnownTokens, TypeTable, encode_examples
 from rnntext.errors import DataError, RecipeError, RunFolderError, UsageError
 from rnntext.evaluation import GroupedScores, evaluate
 from rnntext.model import TextModel, build_model
@@ -24,13 +23,45 @@ from rnntext.run_folder import RunFolder
 from rnntext.tables import BatchingOptions
 
 BATCHES_A_WINDOW = 16
-"""Texts are sorted by length within windows of this many batches, so that a stream of any length fits."""
+"""Texts are sorted by length within windows of so many times ``batch_size``, so that a stream of any length fits."""
+CHARACTERS_A_WINDOW = 1 << 22
+"""A window of long texts ends earlier: with the text that makes it so many characters."""
+TOKENS_A_TEXT = 64
+"""Tokens that ``batch_size`` allows for a text: on a CPU, batches of 3,000 to 6,000 tokens are read fastest."""
 SELFTEST_LENGTHS = (1, 2, 3, 5, 8, 13, 21, 34)
 SELFTEST_LONGEST_WORD = 30  # characters; a token as long as a text might be one, and nobody's text belongs there
-SELFTEST_TOLERANCE = 1e-4
+SELFTEST_TOLERANCE = {"float32": 1e-4, "bfloat16": 1e-2}  # of a probability, by precision
 
+Item = TypeVar("Item")
 Text = str | Mapping[str, Any]
 """A text; or a mapping with ``text`` or ``tokens``, and perhaps ``id``, as a line of ``rnntext predict``."""
+
+
+class Prediction:
+    """One answer: the keys of ``rnntext predict`` as attributes, and ``to_dict()``."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = dict(values)
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["_values"][name]
+        except KeyError:
+            known = ", ".join(self.__dict__.get("_values", ()))
+            raise AttributeError(f"this prediction has no {name!r}; it has: {known}") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the prediction as JSON-able values, in the order of ``rnntext predict``."""
+        return dict(self._values)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Prediction) and self._values == other._values
+
+    def __hash__(self) -> int:
+        return hash(repr(self._values))
+
+    def __repr__(self) -> str:
+        return f"Prediction({', '.join(f'{key}={value!r}' for key, value in self._values.items())})"
 
 
 @dataclass(slots=True)
@@ -53,6 +84,10 @@ class TrainedModel:
     model: TextModel
     device: torch.device
     counts: Counts = field(default_factory=Counts)
+    _known: KnownTokens = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._known = KnownTokens(self.vocabulary)
 
     @overload
     def __call__(self, texts: Text, *, top_k: int | None = None) -> Prediction: ...  # type: ignore[overload-overlap]  # a str is iterable, too
@@ -70,45 +105,55 @@ class TrainedModel:
             UsageError: something is no text.
         """
         if isinstance(texts, str | bytes | Mapping) or not isinstance(texts, Iterable):
-            return next(self.pipe([texts], top_k=top_k))
+            return self._answers([(texts, as_example(texts))], None, _checked(top_k))[0]
         return list(self.pipe(texts, top_k=top_k))
 
     def pipe(self, texts: Iterable[Text], batch_size: int = 64, *, top_k: int | None = None) -> Iterator[Prediction]:
         """Yield the prediction of each text, in order, in flat memory.
 
         Args:
-            texts: any iterable, read in windows of 16 batches, within which texts of like length share a batch.
-            batch_size: texts in a batch; decides speed and memory, never a result.
+            texts: any iterable, read in windows of 16 x ``batch_size`` texts (fewer if they are very long), within
+                which texts of like length share a batch.
+            batch_size: texts of 64 tokens in a batch: it holds more texts if they are short, fewer if they are long,
+                and one at least. Decides speed and memory, never a result.
             top_k: give only so many labels with their probabilities.
 
         Raises:
             UsageError: something is no text.
         """
-        if batch_size < 1:
-            raise UsageError(f"batch_size must be at least 1, not {batch_size}")
-        if top_k is not None and top_k < 1:
-            raise UsageError(f"top_k must be at least 1, not {top_k}")
+        batching, top_k = _batching(batch_size), _checked(top_k)
         if isinstance(texts, str | bytes | Mapping) or not isinstance(texts, Iterable):
             raise UsageError("pipe takes many texts; for one, call the model itself")
-        for window in _windows(texts, batch_size * BATCHES_A_WINDOW):
-            yield from self._window(window, batch_size, top_k)
+        pairs = ((text, as_example(text)) for text in texts)
+        for window in windows(pairs, batch_size * BATCHES_A_WINDOW, lambda pair: _size(pair[1])):
+            yield from self._answers(window, batching, top_k)
 
-    def _window(self, texts: list[Text], batch_size: int, top_k: int | None) -> Iterator[Prediction]:
-        examples = [as_example(text) for text in texts]
-        collator = self._collator(examples, labelled=False)
+    def _answers(
+        self, texts: Sequence[tuple[Text, Example]], batching: BatchingOptions | None, top_k: int | None
+    ) -> list[Prediction]:
+        """Return the prediction of each text, in order; without ``batching``, all are one batch."""
+        collator = self._collator((example for _, example in texts), labelled=False)
+        batches = [np.arange(len(texts))]
+        if batching is not None:
+            batches = evaluation_batches(collator.split.types.lengths, batching)
         answers: list[dict[str, Any]] = [{}] * len(texts)
         head = self.model.head
         with torch.inference_mode():
-            for rows in evaluation_batches(collator.split.types.lengths, BatchingOptions(batch_size=batch_size)):
+            for rows in batches:
                 batch = collator.batch(rows)
                 predictions = head.predictions(self.model(batch), batch, top_k)
                 for row, prediction in zip(rows.tolist(), predictions, strict=True):
                     answers[row] = prediction
-        for text, example, answer in zip(texts, examples, answers, strict=True):
-            identity = {"id": text["id"]} if isinstance(text, Mapping) and "id" in text else {}
-            yield Prediction({**identity, "text": example.text, **answer})
+        return [
+            Prediction(
+                {"id": text["id"], "text": example.text, **answer}
+                if not isinstance(text, str) and "id" in text
+                else {"text": example.text, **answer}
+            )
+            for (text, example), answer in zip(texts, answers, strict=True)
+        ]
 
-    def _collator(self, examples: list[Example], labelled: bool) -> Collator:
+    def _collator(self, examples: Iterable[Example], labelled: bool) -> Collator:
         table = TypeTable()
         split = encode_examples(
             examples,
@@ -121,20 +166,21 @@ class TrainedModel:
         self.counts.texts += len(split)
         self.counts.cut += split.texts_cut
         self.counts.without_tokens += split.texts_without_tokens
-        return Collator(split, table.types, table.token_ids(self.vocabulary), self.device)
+        return Collator(split, table.types, table.token_ids(self._known), self.device)
 
     def evaluate(self, file: str | Path, batch_size: int = 64) -> GroupedScores:
         """Score the model on a labelled file of the recipe's dataset type, in flat memory.
 
         Raises:
             DataError: the file cannot be read, or has a label that the model does not know.
+            UsageError: ``batch_size`` is below 1.
         """
         options = {**self.recipe.dataset.options, "train": str(file), "test": str(file)}
         reader: Dataset = self.recipe.dataset.part(**options)
         counts = GroupedScores(self.model.head.scores)
-        batching = BatchingOptions(batch_size=batch_size)
+        batching = _batching(batch_size)
         try:
-            for window in _windows(reader.read("test"), batch_size * BATCHES_A_WINDOW):
+            for window in windows(reader.read("test"), batch_size * BATCHES_A_WINDOW, _size):
                 evaluate(self.model, self._collator(window, labelled=True), batching, counts)
         except DataError as error:
             raise error.located(str(file)) from None
@@ -143,30 +189,38 @@ class TrainedModel:
         return counts
 
 
-def load(path: str | Path, device: str = "cpu") -> TrainedModel:
+def load(
+    path: str | Path, device: str = "cpu", precision: Literal["float32", "bfloat16"] | None = None
+) -> TrainedModel:
     """Return the model of a run folder, checked against its stored self-test. Runs no code from the folder.
 
     Args:
         path: the run folder.
         device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
+        precision: in which it computes; that in which it was trained if None.
 
     Raises:
         RunFolderError: files are missing or broken, do not fit each other, or the self-test fails.
-        UsageError: the device is not there.
+        UsageError: the device is not there, or there is no such precision.
     """
+    if precision not in (None, "float32", "bfloat16"):
+        raise UsageError(f'precision must be "float32" or "bfloat16", not {precision!r}')
     folder = RunFolder(path)
     model = assemble(folder, choose_device(device))
     stored = folder.read_json(run_folder.SELFTEST)
     texts = stored.get("texts") if isinstance(stored, dict) else None
     if not texts or not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise RunFolderError(f"{folder.file(run_folder.SELFTEST)} holds no texts; copy the run again or train it")
-    drift = _difference(stored.get("outputs"), selftest(model, texts)["outputs"])
+    tolerance = SELFTEST_TOLERANCE[model.model.precision]
+    drift = _difference(stored.get("outputs"), selftest(model, texts)["outputs"], tolerance)
     if drift:
         raise RunFolderError(
             f"{folder.path} does not give the answers it gave when it was trained: {drift}. Its files or the "
             f"versions of the packages have changed; compare {run_folder.ENVIRONMENT}, or train the run anew"
         )
     model.counts = Counts()
+    # Only now: the self-test compares answers in the precision that they were stored in.
+    model.model.precision = precision or model.model.precision
     return model
 
 
@@ -233,20 +287,50 @@ def as_example(text: Text) -> Example:
     raise UsageError(f"expected a text, got {type(text).__name__}: {str(text)[:60]}")
 
 
-def _windows(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    iterator = iter(items)
-    while window := list(itertools.islice(iterator, size)):
+def windows(items: Iterable[Item], most: int, size: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """Yield the items in lists, each as soon as it is full: of so many items, or of ``CHARACTERS_A_WINDOW``.
+
+    Args:
+        items: read no further than the list that is yielded.
+        most: items in a list.
+        size: characters of an item.
+    """
+    window: list[Item] = []
+    total = 0
+    for item in items:
+        window.append(item)
+        total += size(item)
+        if len(window) >= most or total >= CHARACTERS_A_WINDOW:
+            yield window
+            window, total = [], 0
+    if window:
         yield window
 
 
-def _difference(stored: Any, now: Any, place: str = "outputs") -> str:
+def _size(example: Example) -> int:
+    return len(example.text) + len(example.tokens or ())
+
+
+def _batching(batch_size: int) -> BatchingOptions:
+    if batch_size < 1:
+        raise UsageError(f"batch_size must be at least 1, not {batch_size}")
+    return BatchingOptions(batch_tokens=batch_size * TOKENS_A_TEXT)
+
+
+def _checked(top_k: int | None) -> int | None:
+    if top_k is not None and top_k < 1:
+        raise UsageError(f"top_k must be at least 1, not {top_k}")
+    return top_k
+
+
+def _difference(stored: Any, now: Any, tolerance: float, place: str = "outputs") -> str:
     """Return where two answers differ by more than the tolerance, or ""."""
     if isinstance(stored, float | int) and isinstance(now, float | int):
-        return "" if abs(stored - now) <= SELFTEST_TOLERANCE else f"{place} was {stored}, is {now}"
+        return "" if abs(stored - now) <= tolerance else f"{place} was {stored}, is {now}"
     if isinstance(stored, dict) and isinstance(now, dict) and stored.keys() == now.keys():
         pairs = [(stored[key], now[key], f"{place}.{key}") for key in stored]
     elif isinstance(stored, list) and isinstance(now, list) and len(stored) == len(now):
         pairs = [(old, new, f"{place}[{index}]") for index, (old, new) in enumerate(zip(stored, now, strict=True))]
     else:
         return "" if stored == now else f"{place} was {stored!r}, is {now!r}"
-    return next((found for old, new, where in pairs if (found := _difference(old, new, where))), "")
+    return next((found for old, new, where in pairs if (found := _difference(old, new, tolerance, where))), "")

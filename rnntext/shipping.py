@@ -33,18 +33,25 @@ def recipes_folder() -> Path:
 
 
 def shipped_recipes() -> list[ShippedRecipe]:
-    """Return the shipped recipes by name."""
-    return [ShippedRecipe(path.stem, path, _purpose(path)) for path in sorted(recipes_folder().glob("*.toml"))]
+    """Return the shipped recipes by name; one in a folder of its own is called ``folder/name``."""
+    folder = recipes_folder()
+    named = {path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.rglob("*.toml")}
+    return [ShippedRecipe(name, named[name], _purpose(named[name])) for name in sorted(named)]
 
 
 def copy_recipe(name: str, folder: Path) -> list[Path]:
     """Copy a shipped recipe, its parents and its data; return the files made, the recipe first.
 
+    Args:
+        name: as listed, with or without its folder and ``.toml``.
+        folder: where to; files keep their places relative to each other.
+
     Raises:
         UsageError: there is no such recipe, or a file is there already. Nothing is copied then.
     """
     known = {recipe.name: recipe for recipe in shipped_recipes()}
-    chosen = known.get(name.removesuffix(".toml"))
+    bare = name.removesuffix(".toml")
+    chosen = known.get(bare) or next((recipe for recipe in known.values() if recipe.path.stem == bare), None)
     if chosen is None:
         hint = suggest(name, known)
         raise UsageError(f"no shipped recipe is called {name!r}.{hint} Recipes: {', '.join(known)}")
@@ -60,15 +67,17 @@ def copy_recipe(name: str, folder: Path) -> list[Path]:
 
 
 def _files_of(path: Path) -> Iterator[Path]:
-    """Yield a recipe, its parents, the schema that it names, and the files of its dataset."""
+    """Yield a recipe, its parents, the schema, the files of its dataset, and all of a folder of its own."""
     yield from read_lineage(path)
-    yield path.parent / SCHEMA_FILE
+    yield recipes_folder() / SCHEMA_FILE
     dataset = read_recipe(path).dataset
     for name, option in options_of(dataset.part, "datasets").items():
         value = dataset.options.get(name)
         if option.is_path and value:
             yield Path(value)
             yield Path(value).parent / "README.md"
+    if path.parent != recipes_folder():
+        yield from sorted(file for file in path.parent.rglob("*") if "__pycache__" not in file.parts)
 
 
 def _purpose(path: Path) -> str:

@@ -131,8 +131,7 @@ def test_list_of_a_kind_tells_each_part_with_all_its_options(kind, capsys):
 def test_list_of_a_kind_tells_range_default_and_meaning(capsys):
     told = out(capsys, "list", "encoders")
     assert (
-        "    hidden_dim: integer, at least 1; default 128\n        width H of the state in each direction.\n"
-        in told
+        "    hidden_dim: integer, at least 1; default 128\n        width H of the state in each direction.\n" in told
     )
     assert "    nonlinearity: 'tanh' | 'relu'; default \"tanh\"\n" in told
     assert "    proj_dim: integer, at least 1; default (none)\n" in told

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from rnntext import options, registry
 from rnntext.contracts import Encoded, Encoder
+from rnntext.encoders import reading as encoders_reading
 from rnntext.encoders.layer import step_by_step
 from rnntext.encoders.reading import Reading
 from rnntext.errors import ShapeError
@@ -170,28 +171,45 @@ def test_interleaved_and_apart_differ_from_the_second_layer_on() -> None:
 # ---------------------------------------------------------------- the same as the cell, step by step
 
 
-@every_cell
+@pytest.mark.parametrize(
+    ("cell", "form"),
+    [
+        (cell, form)
+        for cell in CELLS
+        for form in ("ragged", "full", "blocks")
+        if form != "blocks" or cell.startswith("lstm")
+    ],
+)
 @pytest.mark.parametrize("backwards", [False, True], ids=["forwards", "backwards"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
 @pytest.mark.parametrize("carried", [False, True], ids=["from_zero", "from_state"])
 @pytest.mark.parametrize("replaced", [False, True], ids=["own_weight", "another_weight"])
-@pytest.mark.parametrize("lengths", [LENGTHS, torch.tensor([4, 4])], ids=["ragged", "full"])
 def test_values_and_gradients_equal_those_of_the_cell_step_by_step(
-    cell: str, backwards: bool, dtype: torch.dtype, carried: bool, replaced: bool, lengths: Tensor
+    cell: str,
+    form: str,
+    backwards: bool,
+    dtype: torch.dtype,
+    carried: bool,
+    replaced: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if form == "blocks":  # as the fused kernel reads many texts that differ much
+        monkeypatch.setattr(encoders_reading, "TOKENS_A_BLOCK_COSTS", 0)
+    lengths = torch.tensor([4, 4]) if form == "full" else LENGTHS
     layer = build(cell, dtype, bidirectional=False).layers[0]
     own = layer.recurrent_weight()
     if replaced and own is None:
         return  # min_gru has no weight that could be replaced
     reading = Reading(lengths, int(lengths.max()), backwards=backwards)
+    assert reading.is_blocked == (form == "blocks")
     results = []
     for way in (layer, lambda *given: step_by_step(layer, *given)):
         layer.zero_grad()
         inputs = texts(lengths, dtype).masked_fill(~reading.mask[..., None], 0).requires_grad_()
         start = weight = None
         if carried:
-            start = tuple(tensor[:, 0].requires_grad_() for tensor in start_state(cell, len(lengths), 1, dtype))
-            start = tuple(tensor.detach().requires_grad_() for tensor in start)
+            start = tuple(tensor[:, 0].clone() for tensor in start_state(cell, len(lengths), 1, dtype))
+            start = tuple(tensor.requires_grad_() for tensor in start)
         if replaced:
             weight = (own.detach().flip(0) / 2).requires_grad_()
         states, end = way(inputs, reading, start, weight)
@@ -222,10 +240,9 @@ def test_peepholes_of_zero_make_a_plain_lstm(bidirectional: bool, carried: bool)
     start = start_state("lstm", len(LENGTHS), 2 * plain.directions, torch.float64) if carried else None
     expected = plain(texts(), LENGTHS, start)
     assert not torch.allclose(peephole(texts(), LENGTHS, start).states, expected.states), "the peepholes are seen"
-    for number in range(3):
-        with torch.no_grad():
-            for layer in peephole.layers:
-                layer.peepholes[number] = 0
+    with torch.no_grad():
+        for layer in peephole.layers:
+            layer.peepholes.zero_()
     found = peephole(texts(), LENGTHS, start)
     for ours, theirs in zip((found.states, *found.state), (expected.states, *expected.state), strict=True):
         close(ours, theirs, 1e-10)

@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from rnntext import encoding
 from rnntext.contracts import Example
-from rnntext.encoding import EMPTY, Ragged, RaggedWriter, TypeTable, encode_examples, share_of_tokens, type_counts
+from rnntext.encoding import (
+    EMPTY,
+    KnownTokens,
+    Ragged,
+    RaggedWriter,
+    TypeTable,
+    encode_examples,
+    share_of_tokens,
+    type_counts,
+)
 from rnntext.errors import DataError
 from rnntext.heads.classification import ClassificationHead
 from rnntext.tokenizers.whitespace import WhitespaceTokenizer
@@ -66,6 +75,68 @@ def test_a_type_has_one_number_in_order_of_appearance():
     assert table.encode(["b", "a", "b", "B"]) == [1, 2, 1, 3]
     assert table.encode(["a", "c"]) == [2, 4]
     assert table.types == [EMPTY, "b", "a", "B", "c"]
+
+
+@given(st.lists(st.lists(st.sampled_from(["a", "A", "b", "", "é", "c"]))))
+def test_numbers_of_types_equal_a_plain_loop(texts):
+    table, plain = TypeTable(), [EMPTY]
+    for tokens in texts:
+        for token in tokens:
+            if token not in plain:
+                plain.append(token)
+        assert table.encode(tokens) == [plain.index(token) for token in tokens]
+        if len(plain) % 2:  # asked for at some times, not at others
+            assert table.types == plain
+    assert table.types == plain
+
+
+def test_the_types_of_a_table_are_one_list_that_grows():
+    table = TypeTable()
+    types = table.types
+    table.encode(["b", "a"])
+    assert table.types is types
+    assert types == [EMPTY, "b", "a"]
+
+
+# --- ids that are kept -----------------------------------------------------------------------------------------
+
+
+def vocabulary_of(*tokens):
+    vocabulary = FrequencyVocabulary()
+    vocabulary.fit(dict.fromkeys(tokens, 1))
+    return vocabulary
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    windows=st.lists(st.lists(st.text("abC", max_size=3), unique=True)),
+    most=st.integers(0, 12),
+    longest=st.integers(0, 3),
+)
+def test_kept_ids_are_those_of_the_vocabulary_and_bounded(windows, most, longest):
+    vocabulary = vocabulary_of("a", "b", "ab", "abc", "cc")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encoding, "TOKENS_KEPT", most)
+        patch.setattr(encoding, "LONGEST_KEPT", longest)
+        known = KnownTokens(vocabulary)
+        for tokens in windows:
+            assert known.encode(tokens) == vocabulary.encode(tokens)
+            assert len(known._ids) <= most
+            assert all(len(token) <= longest for token in known._ids)
+
+
+def test_a_token_is_looked_up_once():
+    class Counting(FrequencyVocabulary):
+        asked: list[str] = []
+
+        def encode(self, tokens):
+            self.asked += tokens
+            return super().encode(tokens)
+
+    known = KnownTokens(Counting())
+    for tokens in (["a", "b"], ["b", "c"], ["c", "a"]):
+        known.encode(tokens)
+    assert Counting.asked == ["a", "b", "c"]
 
 
 def test_encoded_texts_can_be_read_back():

@@ -10,14 +10,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from tiny import make_tiny, tiny_rows, write_jsonl
 
 import rnntext
-from rnntext.contracts import Prediction
+from rnntext import encoding, prediction
+from rnntext.contracts import Batch
 from rnntext.errors import DataError, RunFolderError, UsageError
 from rnntext.model import build_model
-from rnntext.prediction import TrainedModel, as_example
+from rnntext.prediction import TOKENS_A_TEXT, Prediction, TrainedModel, as_example, windows
 from rnntext.recipe import read_recipe
 
 POOLINGS = ("final", "max", "mean", "attention", ["max", "mean"])
@@ -72,6 +75,53 @@ def test_a_text_has_one_answer_alone_among_others_and_in_any_order(tiny_recipe, 
         assert together == [pytest.approx(row, abs=1e-6) for row in small], pooling
         assert [*together[:8], together[-1]] == [pytest.approx(row, abs=1e-6) for row in alone], pooling
         assert max(row[0] for row in together) - min(row[0] for row in together) > 0.05, "texts must differ"
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    texts=st.lists(st.lists(st.sampled_from(["soup", "tent", "lovely", "unheard"]), max_size=90), max_size=40),
+    batch_size=st.integers(1, 70),
+)
+def test_a_text_has_one_answer_whatever_the_batch_size(tiny_model, texts, batch_size):
+    whole = [" ".join(words) for words in texts]
+    found = list(tiny_model.pipe(whole, batch_size=batch_size))
+    assert [each.text for each in found] == whole
+    alone = [tiny_model(text) for text in whole]
+    assert probabilities(found) == [pytest.approx(row, abs=1e-6) for row in probabilities(alone)]
+
+
+@pytest.fixture
+def batches_read(tiny_model, monkeypatch):
+    """Every batch that the network of ``tiny_model`` reads."""
+    read: list[Batch] = []
+    forward = tiny_model.model.forward
+    monkeypatch.setattr(tiny_model.model, "forward", lambda batch: (read.append(batch), forward(batch))[1])
+    return read
+
+
+def test_texts_of_very_unequal_lengths_come_in_order_from_batches_within_the_budget(tiny_model, batches_read):
+    chooser = random.Random(5)
+    lengths = [chooser.choice([1, 2, 5, 30, 200, 900]) for _ in range(120)]
+    texts = [" ".join(chooser.choices(["lovely", "soup", "dull", "tent"], k=length)) for length in lengths]
+    found = list(tiny_model.pipe(texts, batch_size=8))
+    assert [each.text for each in found] == texts
+    budget = 8 * TOKENS_A_TEXT
+    shapes = [tuple(batch.token_ids.shape) for batch in batches_read]
+    assert sum(rows for rows, _ in shapes) == 120
+    assert all(rows * steps <= budget or rows == 1 for rows, steps in shapes)
+    assert max(rows for rows, _ in shapes) > 8, "short texts share a batch"
+    assert (1, 900) in shapes, "a text above the budget is read alone"
+    batches_read.clear()
+    assert probabilities(found[:10]) == [
+        pytest.approx(row, abs=1e-6) for row in probabilities(tiny_model(text) for text in texts[:10])
+    ]
+
+
+def test_evaluating_keeps_the_budget_too(tiny_recipe, tiny_model, batches_read):
+    assert tiny_model.evaluate(tiny_recipe.parent / "test.jsonl", batch_size=1).texts == 24
+    assert all(batch.token_ids.numel() <= TOKENS_A_TEXT or len(batch.lengths) == 1 for batch in batches_read)
+    with pytest.raises(UsageError, match="batch_size must be at least 1, not 0"):
+        tiny_model.evaluate(tiny_recipe.parent / "test.jsonl", batch_size=0)
 
 
 # --- calling a model -------------------------------------------------------------------------------------------
@@ -136,6 +186,47 @@ def test_a_stream_is_read_window_by_window(tiny_model):
     assert taken == 64
 
 
+def test_long_texts_end_a_window_early(tiny_model, monkeypatch):
+    monkeypatch.setattr(prediction, "CHARACTERS_A_WINDOW", 1050)
+    taken = 0
+
+    def many():
+        nonlocal taken
+        for number in range(40):
+            taken += 1
+            yield {"tokens": ["soup"] * 60, "text": ""} if number % 2 else "soup " * 60
+
+    answers = tiny_model.pipe(many())
+    next(answers)
+    assert taken == 6, "300 characters and 60 tokens, three times"
+    assert len(list(answers)) == 39
+
+
+@given(sizes=st.lists(st.integers(0, 30)), most=st.integers(1, 9), characters=st.integers(1, 50))
+def test_windows_hold_everything_in_order_and_end_when_full(sizes, most, characters):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(prediction, "CHARACTERS_A_WINDOW", characters)
+        taken: list[int] = []
+        found = []
+        for window in windows((taken.append(size) or size for size in sizes), most, lambda size: size):
+            found += window
+            assert taken == found, "nothing is read ahead"
+            assert 1 <= len(window) <= most
+            assert sum(window[:-1]) < characters, "the last text alone may exceed it"
+            assert len(window) == most or sum(window) >= characters or len(found) == len(sizes)
+        assert found == sizes
+
+
+def test_a_stream_of_ever_new_words_leaves_no_trace(tiny_run, monkeypatch):
+    model = rnntext.load(tiny_run.path)
+    monkeypatch.setattr(encoding, "TOKENS_KEPT", 100)
+    expected = model("lovely soup").probabilities
+    for found in model.pipe((f"lovely soup {number} {'x' * number}" for number in range(2000)), batch_size=4):
+        assert found.label == "good"
+    assert len(model._known._ids) <= 100
+    assert model("lovely soup").probabilities == expected
+
+
 def test_a_mapping_gives_its_id_back_and_may_bring_tokens(tiny_model):
     found = tiny_model([{"id": 7, "text": "lovely soup"}, {"tokens": ["dull", "tent"], "id": None}, {"text": "soup"}])
     assert list(found[0].to_dict())[:2] == ["id", "text"]
@@ -153,9 +244,9 @@ def test_tokens_are_not_cut_again(tiny_model):
 
 @pytest.mark.parametrize("wrong", [3, None, b"bytes", 1.5, {"id": 1}, {"text": 3}, {"tokens": "ab"}, {"tokens": [1]}])
 def test_what_is_no_text_is_refused_by_name(tiny_model, wrong):
-    for given in (wrong, ["a text", wrong]):
+    for texts in (wrong, ["a text", wrong]):
         with pytest.raises(UsageError, match=r'expected a text, got|expected "text"'):
-            tiny_model(given)
+            tiny_model(texts)
 
 
 def test_pipe_wants_many_texts(tiny_model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 import rnntext
 from rnntext.recipe import read_recipe
 
-RECIPES = sorted((Path(__file__).parent.parent / "recipes").rglob("*.toml"))
+FOLDER = Path(__file__).parent.parent / "recipes"
+RECIPES = sorted(FOLDER.rglob("*.toml"))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,8 @@ def read_labels(folder: Path) -> list[str]:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_shipped_recipe_says_what_it_is_for_and_how_it_is_run(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "#:schema ./recipe.schema.json"
+    schema = os.path.relpath(FOLDER / "recipe.schema.json", path.parent)
+    assert lines[0] == f"#:schema {schema if schema.startswith('..') else './' + schema}"
     heading = [line for line in lines[1:10] if line.startswith("#")]
-    assert any(f"rnntext run recipes/{path.name}" in line for line in heading)
+    assert any(f"rnntext run recipes/{path.relative_to(FOLDER)}" in line for line in heading)
     assert path.name in (path.parent / "README.md").read_text(encoding="utf-8")

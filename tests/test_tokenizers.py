@@ -157,6 +157,12 @@ class TestRegex:
         assert tokenizer.tokens(text) == re.findall(r"\w+", text)
         assert [text[start:end] for start, end in tokenizer.spans(text)] == tokenizer.tokens(text)
 
+    @pytest.mark.parametrize("pattern", [r"(?=a)|b", r"\b|a+", r"(a)?(?(1)b|)", r"(?<=a)b?", r"a|(b*)\1"])
+    @given(text=st.text("ab ", max_size=8))
+    def test_no_pattern_gives_an_empty_token(self, pattern, text):
+        matches = [match[0] for match in re.finditer(pattern, text)]
+        assert build("regex", (("pattern", pattern),)).tokens(text) == [match for match in matches if match]
+
     @pytest.mark.parametrize("pattern", [r"\w+", r"\w*", "(a)|b", r"(?i)x|\S"])
     def test_good_pattern(self, pattern):
         assert list(registry.get("tokenizers", "regex").check_options({"pattern": pattern})) == []

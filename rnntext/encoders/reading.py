@@ -38,13 +38,18 @@ class Reading:
         self.backwards = backwards
         self._sizes: np.ndarray = lengths.cpu().numpy()
         self._device = lengths.device
-        self._inside = np.arange(steps) < self._sizes[:, None]  # [B, T]
-        self._first_rows = np.arange(len(self._sizes)) * steps  # of each text, in [B x T]
-
-    @property
-    def is_ragged(self) -> bool:
+        self.is_ragged = min(self._sizes.tolist()) < steps
         """Whether there is any padding."""
-        return int(self._sizes.min()) < self.steps
+
+    @cached_property
+    def _inside(self) -> np.ndarray:
+        """Bool [B, T]: where real tokens are."""
+        return np.arange(self.steps) < self._sizes[:, None]
+
+    @cached_property
+    def _first_rows(self) -> np.ndarray:
+        """int64 [B]: the row of [B x T] where each text begins."""
+        return np.arange(len(self._sizes)) * self.steps
 
     @cached_property
     def mask(self) -> Tensor:
@@ -71,7 +76,9 @@ class Reading:
 
     def ends(self, states: Tensor) -> Tensor:
         """Return [B, H]: the vector of [B, T, H] at the token of each text that is read last."""
-        return states[:, 0] if self.backwards else states.flatten(0, 1)[self._last_rows]
+        if self.backwards:
+            return states[:, 0]
+        return states.flatten(0, 1)[self._last_rows] if self.is_ragged else states[:, -1]
 
     @cached_property
     def _last_rows(self) -> Tensor:
@@ -126,7 +133,7 @@ class Reading:
     @property
     def is_blocked(self) -> bool:
         """Whether ``blocks`` gives more than one, and then the longest text first."""
-        return len(self._blocks) > 1
+        return self.is_ragged and len(self._blocks) > 1
 
     def blocks(self, states: Tensor) -> list[Tensor]:
         """Return [b, t, H] tensors that follow each other in time, each for the texts that are still being read.
@@ -159,6 +166,8 @@ class Reading:
     @cached_property
     def sizes(self) -> list[int]:
         """How many texts are still being read at each step of the longest."""
+        if not self.is_ragged:
+            return [len(self._sizes)] * self.steps
         return [size for size in self._inside.sum(axis=0).tolist() if size]
 
     @cached_property
@@ -230,5 +239,6 @@ def check_texts(embedded: Tensor, lengths: Tensor, input_dim: int) -> None:
         raise ShapeError(f"expected lengths int64, got {lengths.dtype}")
     if lengths.shape != (batch,):
         raise ShapeError(f"expected {batch} lengths, one a text, got shape {list(lengths.shape)}")
-    if batch == 0 or int(lengths.min()) < 1 or int(lengths.max()) > steps:
-        raise ShapeError(f"expected at least one text and lengths from 1 to {steps}, got {lengths.tolist()}")
+    numbers = lengths.tolist()
+    if not numbers or min(numbers) < 1 or max(numbers) > steps:
+        raise ShapeError(f"expected at least one text and lengths from 1 to {steps}, got {numbers}")

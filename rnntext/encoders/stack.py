@@ -110,7 +110,7 @@ class RecurrentStack(nn.Module):
             for piece in pieces:
                 row, column = piece.mask.nonzero(as_tuple=True)
                 target = (piece.rows[row], piece.positions[row, column])
-                states[..., piece.columns].index_put_(target, piece.states[row, column])
+                states[..., piece.columns].index_put_(target, piece.states[row, column].to(states.dtype))
             return Encoded(states, pieces.final, pieces.state)
         readings = [Reading(lengths, embedded.shape[1], backwards=number > 0) for number in range(self.directions)]
         # Infinity times zero is not a number, so padding is cleared before it can meet a gradient.
@@ -128,8 +128,9 @@ class RecurrentStack(nn.Module):
     ) -> Pieces:
         """Read texts in pieces of ``chunk_tokens``; states are those of ``forward``, held one piece at a time.
 
-        Each direction goes through the texts on its own, the backward one from their ends. In training the state
-        is carried from piece to piece without its gradient (truncated back-propagation).
+        Each direction goes through the texts on its own, the backward one from their ends, and embeds them anew. In
+        training the state is carried from piece to piece, and to the end, without its gradient (truncated
+        back-propagation); what back-propagation needs of all pieces is kept, so memory is flat at prediction alone.
 
         Args:
             embed: rows int64 [b] of the batch and places int64 [b, t] in each -> float [b, t, E].

@@ -48,7 +48,8 @@ ChunkTokens = Annotated[
     int,
     Field(
         ge=0,
-        description="read a longer text in pieces of so many tokens, in flat memory; gradients end at their borders.",
+        description="read a longer text in pieces of so many tokens, in flat memory at prediction; "
+        "in training gradients end at their borders.",
     ),
 ]
 

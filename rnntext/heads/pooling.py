@@ -70,8 +70,9 @@ class Pool(nn.Module):
                     found[key] = kept if whole else before.index_copy(0, piece.rows, kept)
                 else:
                     found[key] = before.index_add(0, piece.rows, part)
-        joined = {name: torch.cat([found[key] for key in sorted(found) if key[0] == name], dim=-1) for name, _ in found}
-        pooled = {"final": pieces.final, **joined}
+        pooled: dict[str, Tensor] = {"final": pieces.final}
+        for pool in {pool for pool, _ in found}:
+            pooled[pool] = torch.cat([found[key] for key in sorted(found) if key[0] == pool], dim=-1)
         if "mean" in pooled:
             pooled["mean"] = pooled["mean"] / lengths
         return torch.cat([pooled[name] for name in self.names], dim=-1)

@@ -25,6 +25,7 @@ class RegexTokenizer:
 
     def __init__(self, *, pattern: str = r"\w+(?:['’]\w+)*|[^\w\s]") -> None:
         self._pattern = re.compile(pattern)
+        self._may_be_empty = _match_lengths(pattern)[0] == 0
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -38,14 +39,15 @@ class RegexTokenizer:
         except (OverflowError, RecursionError) as error:
             yield "pattern", f"the regular expression is too large: {error}"
         else:
-            if _longest_match(pattern) == 0:
+            if _match_lengths(pattern)[1] == 0:
                 yield "pattern", rf"{pattern!r} can match only the empty string; expected one token, such as \w+"
 
     def tokens(self, text: str) -> list[str]:
         """Return the matches, in order."""
         if self._pattern.groups:  # findall would return the groups
             return [match[0] for match in self._pattern.finditer(text) if match[0]]
-        return list(filter(None, self._pattern.findall(text)))
+        found = self._pattern.findall(text)
+        return list(filter(None, found)) if self._may_be_empty else found
 
     def first(self, text: str, count: int) -> list[str]:
         """Return the first matches alone: of a long text, the rest is not searched."""
@@ -62,7 +64,10 @@ def _match_text(match: re.Match[str]) -> str:
     return match[0]
 
 
-def _longest_match(pattern: str) -> int | None:
-    """Return the length of the longest possible match, None where this Python does not tell."""
+def _match_lengths(pattern: str) -> tuple[int, int | None]:
+    """Return the least and the largest length of a match; 0 and None where this Python does not tell."""
     parser = getattr(re, "_parser", None)  # not public, but the only place where the answer is
-    return None if parser is None else int(parser.parse(pattern).getwidth()[1])
+    if parser is None:
+        return 0, None
+    shortest, longest = parser.parse(pattern).getwidth()
+    return int(shortest), int(longest)
