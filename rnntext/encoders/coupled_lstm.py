@@ -34,6 +34,7 @@ class CoupledLstmLayer(nn.Module):
     """One LSTM layer that forgets only where something new comes in, in one direction."""
 
     num_gates = 3
+    skips_padding = True
     kernel = "a loop over steps that skips padding"
 
     def __init__(self, input_dim: int, hidden_dim: int) -> None:

@@ -79,5 +79,5 @@ class DenseEncoder(nn.Module):
         states = embedded
         for number, layer in enumerate(self.layers):
             states = self.activation(layer(self.dropout(states) if number else states))
-        states = reading.joined([states, embedded] if self.shortcut else [states])
+        states = reading.joined([states, embedded] if self.shortcut else [states], clear=True)
         return Encoded(states, reading.ends(states))

@@ -37,6 +37,7 @@ class GruLayer(nn.Module):
     """One GRU layer in one direction."""
 
     num_gates = 3
+    skips_padding = True
     kernel = "a loop over steps that skips padding"
 
     def __init__(self, input_dim: int, hidden_dim: int) -> None:

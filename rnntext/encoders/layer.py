@@ -19,6 +19,8 @@ class Layer(Protocol):
     """Width of each tensor of its state; the first is the state that it hands on."""
     num_gates: int
     """Blocks of H rows in the recurrent weight."""
+    skips_padding: bool
+    """Whether on a CPU it never reads what stands at padding, and returns zero there."""
     kernel: str
     """What computes it on a CPU, for ``rnntext describe``."""
 
@@ -34,7 +36,7 @@ class Layer(Protocol):
         """Return float [B, T, H], the state after each token, and a function for the whole state at each text's end.
 
         Args:
-            inputs: float [B, T, E], in the order of the text; what is returned at padding is ignored.
+            inputs: float [B, T, E], in the order of the text, finite at padding unless that is skipped.
             reading: where the padding is, and from which end the texts are read.
             state: [B, H] tensors to begin from; zero if None.
             weight: stands in for ``recurrent_weight()``; that if None.

@@ -39,6 +39,7 @@ class LstmLayer(nn.Module):
     """One LSTM layer in one direction, by torch's own kernel (fused on a CPU in float32 without projection)."""
 
     num_gates = 4
+    skips_padding = False
 
     def __init__(self, input_dim: int, hidden_dim: int, proj_dim: int | None) -> None:
         super().__init__()

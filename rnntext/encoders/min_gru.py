@@ -33,6 +33,7 @@ class MinGruLayer(nn.Module):
     """One minGRU layer in one direction, by a parallel scan."""
 
     num_gates = 0
+    skips_padding = False
     kernel = "a parallel scan"
 
     def __init__(self, input_dim: int, hidden_dim: int) -> None:

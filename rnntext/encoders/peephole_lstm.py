@@ -34,6 +34,7 @@ class PeepholeLstmLayer(nn.Module):
     """One LSTM layer whose gates see the cell state, in one direction."""
 
     num_gates = 4
+    skips_padding = True
     kernel = "a loop over steps that skips padding"
 
     def __init__(self, input_dim: int, hidden_dim: int) -> None:

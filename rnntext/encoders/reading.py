@@ -65,12 +65,12 @@ class Reading:
         """Return [B, T, H] with zero at padding, whatever stood there."""
         return states.flatten(0, 1).index_fill(0, self._padding, 0).view_as(states) if self.is_ragged else states
 
-    def joined(self, streams: list[Tensor]) -> Tensor:
-        """Return the states of both directions end to end, [B, T, D], zero at padding."""
+    def joined(self, streams: list[Tensor], *, clear: bool) -> Tensor:
+        """Return the states of both directions end to end, [B, T, D]; ``clear`` puts zero at padding."""
         if len(streams) == 1:
-            return self.cleared(streams[0])
+            return self.cleared(streams[0]) if clear else streams[0]
         states = torch.cat(streams, dim=-1)
-        if self.is_ragged:  # in place: nothing else holds what was joined just now
+        if clear and self.is_ragged:  # in place: nothing else holds what was joined just now
             states.flatten(0, 1).index_fill_(0, self._padding, 0)
         return states
 

@@ -36,6 +36,7 @@ class RnnLayer(nn.Module):
     """One plain recurrent layer in one direction."""
 
     num_gates = 1
+    skips_padding = True
     kernel = "a loop over steps that skips padding"
 
     def __init__(self, input_dim: int, hidden_dim: int, nonlinearity: Literal["tanh", "relu"]) -> None:

@@ -113,14 +113,15 @@ class RecurrentStack(nn.Module):
                 states[..., piece.columns].index_put_(target, piece.states[row, column].to(states.dtype))
             return Encoded(states, pieces.final, pieces.state)
         readings = [Reading(lengths, embedded.shape[1], backwards=number > 0) for number in range(self.directions)]
+        skipped = self._layer(0).skips_padding and not self.options.zoneout and embedded.device.type == "cpu"
         # Infinity times zero is not a number, so padding is cleared before it can meet a gradient.
-        inputs = readings[0].cleared(embedded)
+        inputs = embedded if skipped and not self.options.shortcut else readings[0].cleared(embedded)
         streams, ends = self._read(inputs, readings, state, self._draw(inputs))
         finals = [reading.ends(stream) for reading, stream in zip(readings, streams, strict=True)]
         if self.options.shortcut:
             streams.append(inputs)
             finals.append(readings[0].ends(inputs))
-        states = readings[0].joined(streams)  # [B, T, D]
+        states = readings[0].joined(streams, clear=not skipped)  # [B, T, D]
         return Encoded(states, torch.cat(finals, dim=-1), lambda: _stacked([end() for end in ends]))
 
     def in_pieces(

@@ -37,17 +37,21 @@ class Pool(nn.Module):
         """Return float [B, D x number of pools]; padding (False in bool [B, T]) counts for nothing."""
         if isinstance(encoded, Pieces):
             return self._of_pieces(encoded, mask.sum(dim=1, keepdim=True))
-        return torch.cat([self._one(name, encoded, mask) for name in self.names], dim=-1)
+        # One short text has no padding, and masking would take a third of this head's time with it.
+        outside = None if bool(mask.all()) else ~mask[..., None]
+        return torch.cat([self._one(name, encoded, outside, mask) for name in self.names], dim=-1)
 
-    def _one(self, name: Pooling, encoded: Encoded, mask: Tensor) -> Tensor:
-        states, outside = encoded.states, ~mask[..., None]
+    def _one(self, name: Pooling, encoded: Encoded, outside: Tensor | None, mask: Tensor) -> Tensor:
         if name == "final":
             return encoded.final
+        states = encoded.states
         if name == "max":
-            return states.masked_fill(outside, -torch.inf).amax(dim=1)
+            return (states if outside is None else states.masked_fill(outside, -torch.inf)).amax(dim=1)
         if name == "mean":
-            return states.masked_fill(outside, 0).sum(dim=1) / mask.sum(dim=1, keepdim=True)
-        weights: Tensor = self.attention(states).masked_fill(outside, -torch.inf).softmax(dim=1)  # [B, T, 1]
+            inside = states if outside is None else states.masked_fill(outside, 0)
+            return inside.sum(dim=1) / mask.sum(dim=1, keepdim=True)
+        scores: Tensor = self.attention(states)  # [B, T, 1]
+        weights = (scores if outside is None else scores.masked_fill(outside, -torch.inf)).softmax(dim=1)
         return (weights * states).sum(dim=1)
 
     def _of_pieces(self, pieces: Pieces, lengths: Tensor) -> Tensor:
