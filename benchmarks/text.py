@@ -13,6 +13,9 @@ import torch
 import rnntext
 from benchmarks.pairs import Ratio, compare, rate
 from benchmarks.workload import Rows, Size, workload
+from rnntext.batching import evaluation_batches
+from rnntext.prediction import TOKENS_A_TEXT
+from rnntext.tables import BatchingOptions
 
 SHORT = 10
 """Most tokens of a text that counts as short."""
@@ -32,7 +35,7 @@ def benchmarks(size: Size | None = None, pairs: int = 9, seconds: float = 0.4) -
             "tokens/s",
             pairs,
             compares="the pipe of a loaded model, from raw texts to labels in their order, and its encoder's forward "
-            "alone over random vectors: texts of the same lengths, in order of length, in batches of 64.",
+            "alone over random vectors: the same lengths in order, in the same batches of 4,096 tokens.",
         )
         yield compare(
             "raw text to label, against TF-IDF + logistic regression",
@@ -69,8 +72,8 @@ def latency(answer: Callable[[str], object], texts: list[str], seconds: float) -
 def encoder_speed(model: rnntext.TrainedModel, lengths: np.ndarray, size: Size, seconds: float) -> float:
     """Return tokens a second of the encoder alone over batches of texts in order of length."""
     batches = []
-    for start in range(0, len(lengths), size.batch):
-        of_batch = torch.from_numpy(lengths[start : start + size.batch])
+    for rows in evaluation_batches(lengths, BatchingOptions(batch_tokens=size.batch * TOKENS_A_TEXT)):
+        of_batch = torch.from_numpy(lengths[rows])
         batches.append((torch.randn(len(of_batch), int(of_batch.max()), size.input_dim), of_batch))
 
     def forward() -> None:

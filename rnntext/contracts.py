@@ -166,7 +166,7 @@ class Encoded:
 
     @property
     def state(self) -> State | None:
-        """Every layer and direction, to pass as ``state`` with the text's next piece."""
+        """Every layer and direction, to pass as ``state`` with the text's next piece; ask before weights change."""
         if callable(self._state):
             self._state = self._state()
         return self._state

@@ -102,7 +102,7 @@ def _stages(recipe: Recipe, model: TextModel, batch: Batch, words: int) -> list[
     sees = f"; a state reads the {reads}" if reads else "; a state reads the past alone"
     kernel = getattr(model.encoder, "kernel", "")
     gives = f"states float [B {texts}, T {steps}, D {model.encoder.output_dim}]{sees}"
-    gives += f"; computed on a CPU by {kernel}" if kernel else ""
+    gives += f"; trained on a CPU by {kernel}" if kernel else ""
     stages.append(Stage("encoder", recipe.encoder.name, gives, _count(model.encoder)))
     gives = f"logits float {list(logits.shape)}; chosen by {recipe.select_by}"
     stages.append(Stage("head", recipe.head.name, gives, _count(model.head)))

@@ -122,6 +122,8 @@ def row_tables(model: nn.Module, options: TrainingOptions) -> dict[nn.Parameter,
     """
     if not options.row_updates or (options.optimizer == "sgd" and (options.momentum or options.weight_decay)):
         return {}
+    if options.learning_rate * options.weight_decay >= 1:  # it turns weights round, which no sum of logs can
+        return {}
     holders = Counter(id(each) for module in model.modules() for each in module.parameters(recurse=False))
     asking = [module for module in model.modules() if hasattr(module, "before_reading")]
     tables = {module.get_parameter("weight"): module for module in asking}

@@ -75,7 +75,7 @@ class Counts:
 
 @dataclass(slots=True)
 class TrainedModel:
-    """Texts in, predictions out: the same answer for a text alone, in any batch, in any order."""
+    """Texts in, predictions out: the same answer alone, in any batch and order (in bfloat16 to two digits)."""
 
     recipe: Recipe
     tokenizer: Tokenizer

@@ -152,12 +152,13 @@ class RowAdam(torch.optim.Optimizer):
         state: dict[str, Any] = self.state[parameter]
         if not state:
             (group,) = [each for each in self.param_groups if any(parameter is one for one in each["params"])]
-            state["step"] = torch.zeros(())
-            state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
-            state["last_step"] = torch.zeros(len(parameter), dtype=torch.int64, device=parameter.device)
-            state["tails"] = parameter.new_zeros(TAIL_STEPS)
-            if group["weight_decay"] and group["decoupled"]:
-                state["log_kept"] = parameter.new_zeros(TAIL_STEPS)
+            with torch.inference_mode(False):  # the first to read may be a prediction; the state is for training
+                state["step"] = torch.zeros(())
+                state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
+                state["last_step"] = torch.zeros(len(parameter), dtype=torch.int64, device=parameter.device)
+                state["tails"] = parameter.new_zeros(TAIL_STEPS)
+                if group["weight_decay"] and group["decoupled"]:
+                    state["log_kept"] = parameter.new_zeros(TAIL_STEPS)
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

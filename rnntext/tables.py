@@ -92,7 +92,8 @@ class TrainingOptions:
         warmup_fraction: share of all steps in which the rate rises from zero (warmup, linear, cosine).
         plateau_patience: epochs without improvement before ``plateau`` halves the rate.
         row_updates: work only on the rows that a batch reads, in tables so large that it pays (adam, adamw, and sgd
-            without momentum and weight_decay): much sooner with many words, and the same weights but for rounding.
+            without momentum and weight_decay): much sooner with many words, and the same weights but for
+            rounding, save that adam's ``weight_decay`` then leaves the rows of absent words alone.
         gradient_clip: largest L2 norm of all gradients together; 0 never clips.
         select_by: validation metric that chooses the epoch to keep; the head's first unless given.
         patience: stop after so many epochs without improvement; 0 never stops early.

@@ -696,3 +696,13 @@ def test_a_shortcut_adds_each_tokens_own_vector_and_changes_nothing_else(
         torch.testing.assert_close(ours, theirs)
     garbage = embedded.masked_fill(~mask[..., None], torch.nan)
     assert torch.equal(short(garbage, LENGTHS).states, found.states)
+
+
+def test_an_lstms_state_asked_for_later_has_the_gradients_of_its_reading() -> None:
+    encoder = build("lstm", bidirectional=False)
+    with torch.no_grad():
+        without = encoder(texts(), LENGTHS)
+    with_gradients = encoder(texts(), LENGTHS)
+    assert [tensor.requires_grad for tensor in without.state] == [False, False]
+    with torch.no_grad():
+        assert [tensor.requires_grad for tensor in with_gradients.state] == [True, True]

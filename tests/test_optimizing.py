@@ -470,3 +470,21 @@ def test_a_gradient_by_rows_takes_memory_by_tokens(tmp_path: Any, of_any_size: N
     less = (found[False].megabytes["gradients"] - found[True].megabytes["gradients"]) * 1e6
     assert less == pytest.approx(4 * 8 * (words - texts * steps))
     assert found[False].megabytes["adam"] == found[True].megabytes["adam"]
+
+
+def test_decay_that_turns_weights_round_is_left_to_dense_adam() -> None:
+    module = nn.Module()
+    module.weight = table(optimizing.SMALLEST_TABLE // 2, 2, torch.float32)
+    module.before_reading = None
+    options = {"optimizer": "adamw", "learning_rate": 1.5}
+    assert row_tables(module, TrainingOptions(**options, weight_decay=0.5))
+    assert not row_tables(module, TrainingOptions(**options, weight_decay=0.7))
+
+
+def test_a_table_that_a_prediction_reads_first_can_be_trained() -> None:
+    weights = table(4)
+    optimizer = RowAdam([weights], lr=0.1)
+    with torch.inference_mode():
+        optimizer.catch_up(weights, torch.tensor([1]))
+    give(weights, [1], numbers(1, 3, seed=1))
+    optimizer.step()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ from torch import Tensor
 
 import rnntext
 from rnntext import registry
+from rnntext.contracts import Piece, Pieces
 from rnntext.devices import computing_in
 from rnntext.errors import RecipeError
+from rnntext.heads.pooling import Pool
 from rnntext.model import build_model
 from rnntext.preparing import prepare
 from rnntext.progress import LineReporter
@@ -201,3 +204,20 @@ def test_float32_is_the_default_and_nothing_else_is_taken(tiny_recipe: Path) -> 
     assert read_recipe(tiny_recipe).training.precision == "float32"
     with pytest.raises(RecipeError, match=r"precision: .*float16"):
         read_recipe(tiny_recipe, {"training.precision": "float16"})
+
+
+def test_the_mean_of_a_long_text_in_pieces_is_summed_in_float32() -> None:
+    """In bfloat16 a sum of many pieces would stop growing."""
+    torch.manual_seed(0)
+    states = torch.rand(1, 40_000, 2).bfloat16()
+    whole = torch.ones(1, 40_000, dtype=torch.bool)
+
+    def read(pieces: Pieces) -> Iterator[Piece]:
+        for start in range(0, 40_000, 250):
+            places = torch.arange(start, start + 250)[None]
+            part = slice(start, start + 250)
+            yield Piece(torch.tensor([0]), places, slice(0, 2), states[:, part], whole[:, part])
+        pieces.final = states[:, -1]
+
+    pooled = Pool(["mean"], 2)(Pieces(read), whole)
+    torch.testing.assert_close(pooled, states.float().mean(dim=1), atol=1e-4, rtol=0)

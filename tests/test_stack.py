@@ -491,7 +491,7 @@ def encoder_stage(folder: Path, encoder: dict[str, Any]) -> str:
     ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
 )
 def test_describe_names_what_computes_the_encoder(tmp_path: Path, encoder: dict[str, Any], kernel: str) -> None:
-    assert f"; computed on a CPU by {kernel}" in encoder_stage(tmp_path, encoder)
+    assert f"; trained on a CPU by {kernel}" in encoder_stage(tmp_path, encoder)
 
 
 def test_describe_says_nothing_of_a_kernel_where_an_encoder_names_none(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ class Reading:
         """Return [b, t, H] tensors that follow each other in time, each for the texts that are still being read.
 
         Texts are cut at few steps, so that little padding is read where lengths differ much; what stands at padding
-        must be zero. They come in the order of the batch if there is one block, else the longest first.
+        must be finite. They come in the order of the batch if there is one block, else the longest first.
         """
         if not self.is_blocked:
             return [self.in_order(states)]

@@ -122,7 +122,13 @@ class RecurrentStack(nn.Module):
             streams.append(inputs)
             finals.append(readings[0].ends(inputs))
         states = readings[0].joined(streams, clear=not skipped)  # [B, T, D]
-        return Encoded(states, torch.cat(finals, dim=-1), lambda: _stacked([end() for end in ends]))
+        with_gradients = torch.is_grad_enabled()
+
+        def whole_state() -> State:  # asked for later, it belongs to this reading all the same
+            with torch.set_grad_enabled(with_gradients):
+                return _stacked([end() for end in ends])
+
+        return Encoded(states, torch.cat(finals, dim=-1), whole_state)
 
     def in_pieces(
         self, embed: Callable[[Tensor, Tensor], Tensor], lengths: Tensor, state: State | None = None

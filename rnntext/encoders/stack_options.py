@@ -33,7 +33,7 @@ Zoneout = Annotated[
     Field(ge=0, lt=1, description="chance that a number of the state stays as it was; step by step, so much slower."),
 ]
 LayerNorm = Annotated[bool, Field(description="normalise what one layer hands to the next.")]
-Residual = Annotated[bool, Field(description="add to each layer's states, from the second on, the ones it reads.")]
+Residual = Annotated[bool, Field(description="add to each layer's states, from the second on, the layer below's.")]
 Orthogonal = Annotated[bool, Field(description="start the hidden-to-hidden weights as rotations, gate by gate.")]
 ForgetBias = Annotated[
     float | None,

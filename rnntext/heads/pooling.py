@@ -38,7 +38,7 @@ class Pool(nn.Module):
         if isinstance(encoded, Pieces):
             return self._of_pieces(encoded, mask.sum(dim=1, keepdim=True))
         # One short text has no padding, and masking would take a third of this head's time with it.
-        outside = None if bool(mask.all()) else ~mask[..., None]
+        outside = None if mask.device.type == "cpu" and bool(mask.all()) else ~mask[..., None]
         return torch.cat([self._one(name, encoded, outside, mask) for name in self.names], dim=-1)
 
     def _one(self, name: Pooling, encoded: Encoded, outside: Tensor | None, mask: Tensor) -> Tensor:
@@ -63,8 +63,9 @@ class Pool(nn.Module):
             for name in set(self.names) - {"final"}:
                 if name == "max":
                     part = piece.states.masked_fill(outside, -torch.inf).amax(dim=1)
-                else:
-                    part = piece.states.masked_fill(outside, 0).sum(dim=1)
+                else:  # a sum over all pieces needs more than bfloat16 holds
+                    part = piece.states.float() if piece.states.dtype == torch.bfloat16 else piece.states
+                    part = part.masked_fill(outside, 0).sum(dim=1)
                 key = (name, piece.columns.start)
                 before = found.get(key)
                 if before is None:  # every text has a token, so the first piece holds them all
