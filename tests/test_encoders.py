@@ -16,6 +16,7 @@ from rnntext import options, registry
 from rnntext.contracts import Encoded, Encoder
 from rnntext.encoders import reading as encoders_reading
 from rnntext.encoders.layer import step_by_step
+from rnntext.encoders.lstm import LstmLayer
 from rnntext.encoders.reading import Reading
 from rnntext.errors import ShapeError
 
@@ -706,3 +707,36 @@ def test_an_lstms_state_asked_for_later_has_the_gradients_of_its_reading() -> No
     assert [tensor.requires_grad for tensor in without.state] == [False, False]
     with torch.no_grad():
         assert [tensor.requires_grad for tensor in with_gradients.state] == [True, True]
+
+
+@pytest.mark.parametrize("carried", [False, True], ids=["from_zero", "from_state"])
+@pytest.mark.parametrize("extra", [{}, {"proj_dim": 4}, {"num_layers": 2}, {"num_layers": 2, "interleaved": False}])
+def test_both_directions_by_one_call_of_the_kernel_are_what_two_calls_give(
+    carried: bool, extra: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder = build("lstm", bidirectional=True, **extra)
+    layers = 2 * extra.get("num_layers", 1)
+    lengths = torch.tensor([5, 5, 5])
+    start = None
+    if carried:
+        width = extra.get("proj_dim", H)
+        start = tuple(torch.randn(3, layers, size, dtype=torch.float64) for size in (width, H))
+    calls, results = [], []
+    whole = LstmLayer.both_ways
+
+    def counted(*given: Any) -> Any:
+        calls.append(1)
+        return whole(*given)
+
+    monkeypatch.setattr(LstmLayer, "both_ways", counted)
+    for _ in range(2):
+        embedded = texts(lengths).requires_grad_()
+        encoder.zero_grad()
+        encoded = encoder(embedded, lengths, start)
+        fixed_loss(encoded.states, encoded.final, *encoded.state).backward()
+        weights = [parameter.grad.clone() for parameter in encoder.parameters()]
+        results.append([encoded.states, encoded.final, *encoded.state, embedded.grad, *weights])
+        monkeypatch.setattr(LstmLayer, "both_ways", None)
+    assert calls
+    for at_once, apart in zip(*results, strict=True):
+        close(at_once, apart, 1e-10)

@@ -42,6 +42,9 @@ class Layer(Protocol):
             weight: stands in for ``recurrent_weight()``; that if None.
         """
 
+    # A layer may also have ``both_ways(backwards, inputs, states, weights)``: itself and its backward twin at once,
+    # for texts without padding.
+
     def step(self, inputs: Tensor, state: State, weight: Tensor | None) -> State:
         """Return the state after one token, float [B, E]: the cell as it is written in books."""
 

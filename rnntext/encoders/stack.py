@@ -58,6 +58,7 @@ class RecurrentStack(nn.Module):
         self.state_dims: tuple[int, ...] = self._layer(0).state_dims
         self.output_dim = self.state_dims[0] * self.directions + (input_dim if options.shortcut else 0)
         self.chunk_tokens = options.chunk_tokens
+        self._skips_padding = self._layer(0).skips_padding and not options.zoneout
         self._start()
 
     @classmethod
@@ -113,7 +114,7 @@ class RecurrentStack(nn.Module):
                 states[..., piece.columns].index_put_(target, piece.states[row, column].to(states.dtype))
             return Encoded(states, pieces.final, pieces.state)
         readings = [Reading(lengths, embedded.shape[1], backwards=number > 0) for number in range(self.directions)]
-        skipped = self._layer(0).skips_padding and not self.options.zoneout and embedded.device.type == "cpu"
+        skipped = self._skips_padding and embedded.device.type == "cpu"
         # Infinity times zero is not a number, so padding is cleared before it can meet a gradient.
         inputs = embedded if skipped and not self.options.shortcut else readings[0].cleared(embedded)
         streams, ends = self._read(inputs, readings, state, self._draw(inputs))
@@ -230,31 +231,43 @@ class RecurrentStack(nn.Module):
         self, inputs: Tensor, readings: list[Reading], state: State | None, drawn: _Drawn
     ) -> tuple[list[Tensor], list[Callable[[], State]]]:
         """Run all layers of the directions that are given; return the top states of each and every layer's end."""
+        layers = cast(list[Layer], list(self.layers))
         streams = previous = [inputs] * len(readings)
         ends: list[Callable[[], State]] = []
         for depth in range(self.options.num_layers):
             below = streams
             if depth and self.interleaved:
                 below = [torch.cat(streams, dim=-1)] * len(readings)
-            streams = []
+            jobs = []
             for place, reading in enumerate(readings):
                 index = depth * self.directions + int(reading.backwards)
                 given = below[place]
                 if depth and self.options.layer_norm:
                     given = self.norms[index - self.directions](given)
-                if depth and self.options.dropout:
+                if depth and self.options.dropout and self.training:
                     given = self.dropout(given)
                 if (mask := drawn.locked[index]) is not None:
                     given = given * mask
                 slot = depth * len(readings) + place
                 start = None if state is None else tuple(tensor[:, slot] for tensor in state)
-                states, end = self._run(self._layer(index), given, reading, start, drawn.weights[index])
-                streams.append(states)
-                ends.append(end)
+                jobs.append((layers[index], given, reading, start, drawn.weights[index]))
+            done = self._both_at_once(jobs) or [self._run(*job) for job in jobs]
+            streams = [states for states, _ in done]
+            ends += [end for _, end in done]
             if depth and self.options.residual:
                 streams = [new + old for new, old in zip(streams, previous, strict=True)]
             previous = streams
         return streams, ends
+
+    def _both_at_once(self, jobs: list[_Job]) -> list[_Done] | None:
+        """Return what both directions read, if their cell has a kernel for both and they are given the same."""
+        (layer, given, reading, start, weight), *others = jobs
+        both_ways = getattr(layer, "both_ways", None)
+        if both_ways is None or not others or given is not others[0][1] or reading.is_ragged or self.options.zoneout:
+            return None
+        backwards, _, _, other_start, other_weight = others[0]
+        done: list[_Done] = both_ways(backwards, given, (start, other_start), (weight, other_weight))
+        return done
 
     def _run(
         self, layer: Layer, inputs: Tensor, reading: Reading, state: State | None, weight: Tensor | None
@@ -270,6 +283,10 @@ class RecurrentStack(nn.Module):
         if state is not None and [tuple(tensor.shape) for tensor in state] != expected:
             shapes = [list(tensor.shape) for tensor in state]
             raise ShapeError(f"expected state tensors of shape {[list(shape) for shape in expected]}, got {shapes}")
+
+
+_Job = tuple[Layer, Tensor, Reading, State | None, Tensor | None]  # what a layer is called with
+_Done = tuple[Tensor, Callable[[], State]]  # what it returns
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -16,6 +16,7 @@ from rnntext.encoders.stack import RecurrentStack
 from rnntext.errors import ShapeError
 
 TEXTS_THAT_TORCH_READS = 32
+_WEIGHTS = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0", "weight_hr_l0")  # in the kernels' order
 _KERNELS: Mapping[str, Any] = {
     "LSTM": torch._VF.lstm,
     "GRU": torch._VF.gru,
@@ -38,22 +39,60 @@ def run_torch(
     Returns:
         float [B, T, H], and the state after step T, [B, H] tensors.
     """
+    states, (end,) = _run([cell], inputs, [state], [replaced])
+    return states, end
+
+
+def run_torch_both_ways(
+    cells: Sequence[nn.RNNBase],
+    inputs: Tensor,
+    states: Sequence[State | None],
+    replaced: Sequence[Mapping[str, Tensor]],
+) -> tuple[Tensor, list[State]]:
+    """Read [B, T, E] without padding by one call of the kernel for both directions; forwards first.
+
+    Args:
+        cells: the two modules, of one shape.
+        inputs: float [B, T, E].
+        states: [B, H] tensors to begin from, for each; zero if both are None.
+        replaced: parameters by name for each, in the place of its own.
+
+    Returns:
+        float [B, T, 2H], and the two states after all tokens.
+    """
+    return _run(cells, inputs, states, replaced)
+
+
+def _run(
+    cells: Sequence[nn.RNNBase],
+    inputs: Tensor,
+    states: Sequence[State | None],
+    replaced: Sequence[Mapping[str, Tensor]],
+) -> tuple[Tensor, list[State]]:
     if inputs.device.type == "cpu" and torch.is_autocast_enabled("cpu") and not _has_bfloat16():
         # oneDNN refuses what this processor cannot do; the recurrence is then computed in float32.
         with torch.autocast("cpu", enabled=False):
-            begun = None if state is None else tuple(tensor.float() for tensor in state)
-            return run_torch(cell, inputs.float(), begun, replaced)
-    if state is None:
-        widths = (cell.proj_size or cell.hidden_size, cell.hidden_size)[: 2 if cell.mode == "LSTM" else 1]
-        starts = [inputs.new_zeros(1, len(inputs), width) for width in widths]
+            begun = [state and tuple(tensor.float() for tensor in state) for state in states]
+            return _run(cells, inputs.float(), begun, replaced)
+    cell = cells[0]
+    widths = (cell.proj_size or cell.hidden_size, cell.hidden_size)[: 2 if cell.mode == "LSTM" else 1]
+    if states[0] is None:
+        starts = [inputs.new_zeros(len(cells), len(inputs), width) for width in widths]
     else:
-        starts = [tensor[None].contiguous() for tensor in state]
+        starts = [torch.stack(tensors) for tensors in zip(*(state or () for state in states), strict=True)]
     # What the module's own forward calls, without its checks: they would take half the time of one short text.
-    weights = [replaced.get(name, parameter) for name, parameter in cell.named_parameters(recurse=False)]
+    names = _WEIGHTS if cell.proj_size else _WEIGHTS[:-1]
+    weights = [
+        stand_in[name] if name in stand_in else getattr(each, name)
+        for each, stand_in in zip(cells, replaced, strict=True)
+        for name in names
+    ]
     given = starts if cell.mode == "LSTM" else starts[0]
     with _without_projection_warning() if cell.proj_size else nullcontext():
-        states, *ends = _KERNELS[cell.mode](inputs, given, weights, True, 1, 0.0, cell.training, False, True)
-    return states, tuple(end[0] for end in ends)
+        output, *ends = _KERNELS[cell.mode](
+            inputs, given, weights, True, 1, 0.0, cell.training, len(cells) == 2, True
+        )
+    return output, [tuple(end[number] for end in ends) for number in range(len(cells))]
 
 
 def prefers_torch(inputs: Tensor, reading: Reading) -> bool:
