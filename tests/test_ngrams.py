@@ -110,6 +110,10 @@ def test_rows_stand_for_the_distinct_runs_and_pieces_of_each_text(
     assert_rows_are_ngrams(texts, *kind)
 
 
+def test_a_null_character_is_a_letter_like_any_other() -> None:
+    assert_rows_are_ngrams([["00\x00"], ["\x00\x00"], ["00"]], 3, 4)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     texts=st.lists(st.lists(st.text(st.characters(), min_size=1, max_size=5), max_size=4), min_size=1, max_size=4),

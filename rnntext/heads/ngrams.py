@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from rnntext.contracts import Batch
 from rnntext.errors import ShapeError
 
+NO_CHARACTER = 0x110000  # the first number beyond Unicode
 SHORTEST_PIECE = 3
 START_SCALE = 0.5
 """How far the weights start towards naive Bayes; on SST-2, 0.3 and 0.6 do alike."""
@@ -133,7 +134,8 @@ def _hashes(words: Sequence[str], longest: int) -> tuple[np.ndarray, np.ndarray,
     """
     marked = [f"<{word}>" for word in words]
     letters = np.frombuffer("".join(marked).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    letters = _mixed(letters.astype(np.uint64))
+    # Zero would stay zero however it is mixed, and a piece be what it is without that letter.
+    letters = _mixed(np.where(letters == 0, NO_CHARACTER, letters).astype(np.uint64))
     lengths = np.asarray([len(word) for word in marked], dtype=np.int64)
     starts = np.cumsum(lengths) - lengths
     powers = np.cumprod(np.full(int(lengths.max(initial=1)), _STEP))
