@@ -35,7 +35,7 @@ class ModelOptimizer:
         tables: those whose rows are updated alone, each with its module, which was told to ask before it reads.
     """
 
-    def __init__(self, optimizers: list[torch.optim.Optimizer], tables: Mapping[nn.Parameter, nn.Module]) -> None:
+    def __init__(self, optimizers: list[torch.optim.Optimizer], tables: Mapping[nn.Parameter, Any]) -> None:
         self.optimizers = optimizers
         self._tables = tables
 
@@ -74,7 +74,7 @@ class ModelOptimizer:
         """Bring every weight up to date, and let modules read without asking: training is over."""
         self.settle()
         for module in self._tables.values():
-            module.before_reading = None  # type: ignore[assignment]
+            module.before_reading = None
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that a training needs, besides the weights, to go on."""
@@ -103,16 +103,16 @@ def make_optimizer(model: nn.Module, options: TrainingOptions) -> ModelOptimizer
     if tables and options.optimizer == "sgd":
         optimizers.append(torch.optim.SGD(tables, foreach=False, **shared))
         for module in tables.values():
-            module.before_reading = _nothing  # type: ignore[assignment]
+            module.before_reading = _nothing
     elif tables:
         rows = RowAdam(tables, decoupled=options.optimizer == "adamw", **shared)
         optimizers.append(rows)
         for table, module in tables.items():
-            module.before_reading = partial(rows.catch_up, table)  # type: ignore[assignment]
+            module.before_reading = partial(rows.catch_up, table)
     return ModelOptimizer(optimizers, tables)
 
 
-def row_tables(model: nn.Module, options: TrainingOptions) -> dict[nn.Parameter, nn.Module]:
+def row_tables(model: nn.Module, options: TrainingOptions) -> dict[nn.Parameter, Any]:
     """Return the trained tables whose rows are updated alone, each with its module.
 
     They are the parameters ``weight`` of modules that have an attribute ``before_reading``, where the table is so
@@ -125,7 +125,7 @@ def row_tables(model: nn.Module, options: TrainingOptions) -> dict[nn.Parameter,
     if options.learning_rate * options.weight_decay >= 1:  # it turns weights round, which no sum of logs can
         return {}
     holders = Counter(id(each) for module in model.modules() for each in module.parameters(recurse=False))
-    asking = [module for module in model.modules() if hasattr(module, "before_reading")]
+    asking: list[Any] = [module for module in model.modules() if hasattr(module, "before_reading")]
     tables = {module.get_parameter("weight"): module for module in asking}
     return {
         table: module

@@ -88,6 +88,7 @@ class RowAdam(torch.optim.Optimizer):
                 end = min(start + ROWS_AT_ONCE, len(parameter))
                 self.catch_up(parameter, torch.arange(start, end, device=parameter.device))
 
+    # torch's own may take a function that computes the loss, and return it; no caller here has one.
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Take a step with the gradients that there are.

@@ -42,7 +42,7 @@ def give(parameter: nn.Parameter, rows: list[int], gradients: Tensor, *, sparse:
     """Set the gradient that reading some rows would bring; one without rows, where nothing but padding is read."""
     parameter.grad = None
     read = nn.functional.embedding(torch.tensor(rows or [0]), parameter, None if rows else 0, sparse=sparse)
-    (read * gradients).sum().backward()  # type: ignore[no-untyped-call]
+    (read * gradients).sum().backward()
 
 
 def dense_adam(parameter: nn.Parameter, kind: str, rate: float) -> torch.optim.Optimizer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from rnntext import options, registry
 from rnntext.describing import describe
+from rnntext.encoders.stack_options import StackOptions
 from rnntext.errors import RecipeError
 from rnntext.recipe import read_recipe
 
@@ -496,3 +498,27 @@ def test_describe_names_what_computes_the_encoder(tmp_path: Path, encoder: dict[
 
 def test_describe_says_nothing_of_a_kernel_where_an_encoder_names_none(tmp_path: Path) -> None:
     assert "computed on a CPU" not in encoder_stage(tmp_path, {"type": "dense"})
+
+
+@every_cell
+def test_every_shared_option_reaches_the_stack(cell: str) -> None:
+    name, _ = CELLS[cell]
+    given = {
+        "num_layers": 2,
+        "bidirectional": True,
+        "interleaved": False,
+        "dropout": 0.1,
+        "variational_dropout": 0.2,
+        "weight_drop": 0.3,
+        "zoneout": 0.4,
+        "layer_norm": True,
+        "residual": True,
+        "orthogonal": True,
+        "forget_bias": 1.5,
+        "shortcut": True,
+        "chunk_tokens": 7,
+    }
+    accepted = options.options_of(registry.get("encoders", name), "encoders")
+    chosen = {key: value for key, value in given.items() if key in accepted}
+    assert set(given) == {each.name for each in fields(StackOptions)}
+    assert build(cell, **chosen).options == StackOptions(**chosen)

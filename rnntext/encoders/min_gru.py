@@ -9,24 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from rnntext.contracts import State
+from rnntext.encoders import stack_options as shared
 from rnntext.encoders.reading import Reading
 from rnntext.encoders.scan import linear_scan
 from rnntext.encoders.stack import RecurrentStack
-from rnntext.encoders.stack_options import (
-    Bidirectional,
-    ChunkTokens,
-    Dropout,
-    ForgetBias,
-    HiddenDim,
-    Interleaved,
-    LayerNorm,
-    NumLayers,
-    Residual,
-    Shortcut,
-    StackOptions,
-    VariationalDropout,
-    Zoneout,
-)
 
 
 class MinGruLayer(nn.Module):
@@ -100,33 +86,21 @@ class MinGruEncoder(RecurrentStack):
         self,
         *,
         input_dim: int,
-        hidden_dim: HiddenDim = 128,
-        num_layers: NumLayers = 1,
-        bidirectional: Bidirectional = True,
-        interleaved: Interleaved = True,
-        dropout: Dropout = 0.0,
-        variational_dropout: VariationalDropout = 0.0,
-        zoneout: Zoneout = 0.0,
-        layer_norm: LayerNorm = False,
-        residual: Residual = False,
-        forget_bias: ForgetBias = None,
-        shortcut: Shortcut = False,
-        chunk_tokens: ChunkTokens = 0,
+        hidden_dim: shared.HiddenDim = 128,
+        num_layers: shared.NumLayers = 1,
+        bidirectional: shared.Bidirectional = True,
+        interleaved: shared.Interleaved = True,
+        dropout: shared.Dropout = 0.0,
+        variational_dropout: shared.VariationalDropout = 0.0,
+        zoneout: shared.Zoneout = 0.0,
+        layer_norm: shared.LayerNorm = False,
+        residual: shared.Residual = False,
+        forget_bias: shared.ForgetBias = None,
+        shortcut: shared.Shortcut = False,
+        chunk_tokens: shared.ChunkTokens = 0,
     ) -> None:
         super().__init__(
             lambda width: MinGruLayer(width, hidden_dim),
             input_dim=input_dim,
-            options=StackOptions(
-                num_layers=num_layers,
-                bidirectional=bidirectional,
-                interleaved=interleaved,
-                dropout=dropout,
-                variational_dropout=variational_dropout,
-                zoneout=zoneout,
-                layer_norm=layer_norm,
-                residual=residual,
-                forget_bias=forget_bias,
-                shortcut=shortcut,
-                chunk_tokens=chunk_tokens,
-            ),
+            options=shared.StackOptions.among(locals()),
         )

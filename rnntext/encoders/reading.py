@@ -97,7 +97,7 @@ class Reading:
             return states
         if not self.is_ragged:
             return states.flip(1)
-        gathered: Tensor = _Gather.apply(states.flatten(0, 1), self._reversal, self._reversal, None, None)  # type: ignore[no-untyped-call]
+        gathered = _gathered(states.flatten(0, 1), self._reversal, self._reversal, None, None)
         return gathered.view_as(states)
 
     @cached_property
@@ -144,7 +144,7 @@ class Reading:
         if not self.is_blocked:
             return [self.in_order(states)]
         order, places, left_out = self._blocking
-        joined: Tensor = _Gather.apply(states.flatten(0, 1), order, places, None, left_out)  # type: ignore[no-untyped-call]
+        joined = _gathered(states.flatten(0, 1), order, places, None, left_out)
         shapes = [(texts, stop - start) for texts, start, stop in self._blocks]
         pieces = joined.split_with_sizes([texts * steps for texts, steps in shapes])
         return [piece.view(*shape, -1) for piece, shape in zip(pieces, shapes, strict=True)]
@@ -155,7 +155,7 @@ class Reading:
             return self.in_order(blocks[0])
         order, places, left_out = self._blocking
         joined = torch.cat([block.flatten(0, 1) for block in blocks])
-        states: Tensor = _Gather.apply(joined, places, order, left_out, None)  # type: ignore[no-untyped-call]
+        states = _gathered(joined, places, order, left_out, None)
         return states.view(len(self._sizes), self.steps, -1)
 
     @cached_property
@@ -184,13 +184,12 @@ class Reading:
     def packed(self, states: Tensor) -> Tensor:
         """Return [N, H]: all real tokens in the order of reading, within a step the longest text first."""
         rows, places, padding = self._packing
-        packed: Tensor = _Gather.apply(states.flatten(0, 1), rows, places, None, padding)  # type: ignore[no-untyped-call]
-        return packed
+        return _gathered(states.flatten(0, 1), rows, places, None, padding)
 
     def unpacked(self, packed: Tensor) -> Tensor:
         """Return [B, T, H] of [N, H], in the order of the text, zero at padding."""
         rows, places, padding = self._packing
-        padded: Tensor = _Gather.apply(packed, places, rows, padding, None)  # type: ignore[no-untyped-call]
+        padded = _gathered(packed, places, rows, padding, None)
         return padded.view(len(self._sizes), self.steps, -1)
 
     def first(self, state: tuple[Tensor, ...] | None, widths: tuple[int, ...], like: Tensor) -> tuple[Tensor, ...]:
@@ -218,6 +217,15 @@ class _Gather(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         return _gather(gradient, *ctx.saved_tensors), None, None, None, None
+
+
+def _gathered(
+    source: Tensor, order: Tensor, inverse: Tensor, holes: Tensor | None, inverse_holes: Tensor | None
+) -> Tensor:
+    """Return rows of [N, H] in an order, with zero at ``holes``; the others are those of the way back."""
+    # torch gives ``apply`` no types.
+    rows: Tensor = _Gather.apply(source, order, inverse, holes, inverse_holes)  # type: ignore[no-untyped-call]
+    return rows
 
 
 def _gather(source: Tensor, order: Tensor, holes: Tensor | None) -> Tensor:

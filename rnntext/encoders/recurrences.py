@@ -53,6 +53,7 @@ def rnn_states(
     dtype, live_texts = projected.dtype, list(sizes)
     projected, start, weight = one_dtype(projected, start, weight)
     if wants_gradients(projected, start, weight):
+        # torch gives ``apply`` no types.
         states: Tensor = _PlainRecurrence.apply(  # type: ignore[no-untyped-call]
             projected, start, weight, live_texts, nonlinearity
         )
@@ -79,6 +80,7 @@ def gru_states(projected: Tensor, start: Tensor, weight: Tensor, bias: Tensor, s
     dtype, live_texts = projected.dtype, list(sizes)
     projected, start, weight, bias = one_dtype(projected, start, weight, bias)
     if wants_gradients(projected, start, weight, bias):
+        # torch gives ``apply`` no types.
         states: Tensor = _GatedRecurrence.apply(  # type: ignore[no-untyped-call]
             projected, start, weight, bias, live_texts
         )

@@ -9,25 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from rnntext.contracts import State
+from rnntext.encoders import stack_options as shared
 from rnntext.encoders.reading import Reading
 from rnntext.encoders.recurrences import rnn_states
 from rnntext.encoders.stack import RecurrentStack
-from rnntext.encoders.stack_options import (
-    Bidirectional,
-    ChunkTokens,
-    Dropout,
-    HiddenDim,
-    Interleaved,
-    LayerNorm,
-    NumLayers,
-    Orthogonal,
-    Residual,
-    Shortcut,
-    StackOptions,
-    VariationalDropout,
-    WeightDrop,
-    Zoneout,
-)
 from rnntext.encoders.torch_twin import copy_from_torch, prefers_torch, run_torch
 from rnntext.errors import ShapeError
 
@@ -102,38 +87,25 @@ class RnnEncoder(RecurrentStack):
         self,
         *,
         input_dim: int,
-        hidden_dim: HiddenDim = 128,
-        num_layers: NumLayers = 1,
-        bidirectional: Bidirectional = True,
-        interleaved: Interleaved = True,
-        dropout: Dropout = 0.0,
-        variational_dropout: VariationalDropout = 0.0,
-        weight_drop: WeightDrop = 0.0,
-        zoneout: Zoneout = 0.0,
-        layer_norm: LayerNorm = False,
-        residual: Residual = False,
-        orthogonal: Orthogonal = False,
-        shortcut: Shortcut = False,
-        chunk_tokens: ChunkTokens = 0,
+        hidden_dim: shared.HiddenDim = 128,
+        num_layers: shared.NumLayers = 1,
+        bidirectional: shared.Bidirectional = True,
+        interleaved: shared.Interleaved = True,
+        dropout: shared.Dropout = 0.0,
+        variational_dropout: shared.VariationalDropout = 0.0,
+        weight_drop: shared.WeightDrop = 0.0,
+        zoneout: shared.Zoneout = 0.0,
+        layer_norm: shared.LayerNorm = False,
+        residual: shared.Residual = False,
+        orthogonal: shared.Orthogonal = False,
+        shortcut: shared.Shortcut = False,
+        chunk_tokens: shared.ChunkTokens = 0,
         nonlinearity: Literal["tanh", "relu"] = "tanh",
     ) -> None:
         super().__init__(
             lambda width: RnnLayer(width, hidden_dim, nonlinearity),
             input_dim=input_dim,
-            options=StackOptions(
-                num_layers=num_layers,
-                bidirectional=bidirectional,
-                interleaved=interleaved,
-                dropout=dropout,
-                variational_dropout=variational_dropout,
-                weight_drop=weight_drop,
-                zoneout=zoneout,
-                layer_norm=layer_norm,
-                residual=residual,
-                orthogonal=orthogonal,
-                shortcut=shortcut,
-                chunk_tokens=chunk_tokens,
-            ),
+            options=shared.StackOptions.among(locals()),
         )
         self.nonlinearity = nonlinearity
 

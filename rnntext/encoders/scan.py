@@ -40,6 +40,7 @@ def linear_scan(keep: Tensor, add: Tensor, start: Tensor) -> Tensor:
     dtype = torch.promote_types(torch.promote_types(keep.dtype, add.dtype), torch.float32)
     tensors = keep.to(dtype), add.to(dtype), start.to(dtype)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        # torch gives ``apply`` no types.
         states: Tensor = _LinearScan.apply(*tensors)  # type: ignore[no-untyped-call]
     else:
         states = torch.empty_like(tensors[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -71,6 +71,11 @@ class StackOptions:
     forget_bias: float | None = None
     shortcut: bool = False
     chunk_tokens: int = 0
+
+    @classmethod
+    def among(cls, arguments: Mapping[str, Any]) -> StackOptions:
+        """Return the options that stand among a constructor's arguments; an encoder without one keeps its default."""
+        return cls(**{each.name: arguments[each.name] for each in fields(cls) if each.name in arguments})
 
 
 def stack_reads(options: Mapping[str, Any]) -> frozenset[Reads]:
