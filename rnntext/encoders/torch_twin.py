@@ -80,7 +80,7 @@ def _run(
         starts = [inputs.new_zeros(len(cells), len(inputs), width) for width in widths]
     else:
         starts = [torch.stack(tensors) for tensors in zip(*(state or () for state in states), strict=True)]
-    # What the module's own forward calls, without its checks: they would take half the time of one short text.
+    # What the module's own forward calls, without its checks: they show in the time of one short text.
     names = _WEIGHTS if cell.proj_size else _WEIGHTS[:-1]
     weights = [
         stand_in[name] if name in stand_in else getattr(each, name)

@@ -37,7 +37,7 @@ class Pool(nn.Module):
         """Return float [B, D x number of pools]; padding (False in bool [B, T]) counts for nothing."""
         if isinstance(encoded, Pieces):
             return self._of_pieces(encoded, mask.sum(dim=1, keepdim=True))
-        # One short text has no padding, and masking would take a third of this head's time with it.
+        # One text alone has no padding, and what masking costs shows in the time of a short one.
         outside = None if mask.device.type == "cpu" and bool(mask.all()) else ~mask[..., None]
         return torch.cat([self._one(name, encoded, outside, mask) for name in self.names], dim=-1)
 
