@@ -65,7 +65,7 @@ class MinGruEncoder(RecurrentStack):
     """The minimal gated unit: what comes in decides how much is kept, never what is there already.
 
     Choose it for long texts: all steps of a layer are computed at once, so it trains faster than an LSTM.
-    One layer sees order only by how it weighs; two or more make up for much of that.
+    Its gates see no order; from the second layer on, they see the states of the layer below, which do.
 
     Args:
         input_dim: width E of the embedded tokens.

@@ -49,7 +49,7 @@ ChunkTokens = Annotated[
     Field(
         ge=0,
         description="read a longer text in pieces of so many tokens, in flat memory at prediction; "
-        "in training gradients end at their borders.",
+        "in training gradients end at their borders; 0 reads every text whole.",
     ),
 ]
 
