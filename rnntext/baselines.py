@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from rnntext.metrics import Scores
 
 STRENGTHS = (1.0, 4.0, 16.0)
 """Inverse regularisation strengths C that the TF-IDF baseline tries on the validation split."""
+TEXTS_A_CHUNK = 256
+"""One long text pads so many rows, not a whole split."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +23,35 @@ class LabelledTokens:
     """One split as a baseline sees it."""
 
     tokens: Callable[[], Iterable[list[str]]]
-    """Each text's tokens, normalised by the vocabulary; may be gone through more than once."""
-    targets: np.ndarray
-    """int64 [N, S], as the network's, -1 after the last of each text."""
+    """Each text's tokens, normalised by the vocabulary unless the baseline asks for raw ones; [] for a text without.
+    May be gone through more than once."""
+    targets_of: Callable[[slice], np.ndarray]
+    """int64 [N, S], the targets of a slice of the texts, as the network's, -1 after the last of each text."""
+
+    @property
+    def targets(self) -> np.ndarray:
+        """int64 [N, S], of all texts: padded to the longest, so not for targets that are one a token."""
+        return self.targets_of(slice(None))
+
+    def chunks(self) -> Iterator[tuple[list[list[str]], np.ndarray]]:
+        """Yield the tokens of some texts, and int64 [n, S] targets."""
+        texts, start = iter(self.tokens()), 0
+        while chunk := list(itertools.islice(texts, TEXTS_A_CHUNK)):
+            yield chunk, self.targets_of(slice(start, start + len(chunk)))
+            start += len(chunk)
+
+    def sentences(self) -> Iterator[tuple[list[str], np.ndarray]]:
+        """Yield each text's tokens, and int64 [tokens] targets where those are one a token."""
+        for texts, targets in self.chunks():
+            for tokens, row in zip(texts, targets, strict=True):
+                yield tokens, row[: len(tokens)]
 
 
 class Baseline(Protocol):
     """A method that trains in seconds."""
+
+    raw_tokens: ClassVar[bool] = False
+    """Whether it reads tokens as they stand in the text, not normalised by the vocabulary; may be left out."""
 
     def fit(self, train: LabelledTokens, validation: LabelledTokens) -> None:
         """Learn from the training split; choose between settings by the validation split."""
@@ -48,13 +72,15 @@ class MajorityBaseline:
         scores: makes a fresh counter of the head's metrics; unused here.
     """
 
+    raw_tokens: ClassVar[bool] = False
+
     def __init__(self, num_labels: int, multi_label: bool, scores: Callable[[], Scores]) -> None:
         self.shares = np.zeros(num_labels)
 
     def fit(self, train: LabelledTokens, validation: LabelledTokens) -> None:
         """Count the labels of the training split."""
-        labels = train.targets[train.targets >= 0]
-        self.shares = np.bincount(labels, minlength=len(self.shares)) / len(train.targets)
+        targets = train.targets
+        self.shares = np.bincount(targets[targets >= 0], minlength=len(self.shares)) / len(targets)
 
     def answers(self, tokens: Iterable[list[str]]) -> np.ndarray:
         """Return the same float [N, L] row for every text."""
@@ -74,6 +100,8 @@ class TfidfBaseline:
         scores: makes a fresh counter of the head's metrics; the first chooses C.
     """
 
+    raw_tokens: ClassVar[bool] = False
+
     def __init__(self, num_labels: int, multi_label: bool, scores: Callable[[], Scores]) -> None:
         self.num_labels = num_labels
         self.multi_label = multi_label
@@ -91,11 +119,12 @@ class TfidfBaseline:
         )
         features = self.vectorizer.fit_transform(train.tokens())
         validation_features = self.vectorizer.transform(validation.tokens())
+        targets, validation_targets = train.targets, validation.targets
         best = -np.inf
         for strength in STRENGTHS:
-            models = self._fitted(features, train.targets, strength)
+            models = self._fitted(features, targets, strength)
             scores = self.scores()
-            scores.update(self._probabilities(models, validation_features), validation.targets)
+            scores.update(self._probabilities(models, validation_features), validation_targets)
             value = next(iter(scores.compute().values()), 0.0)
             if value > best:
                 best, self.models, self.strength = value, models, strength

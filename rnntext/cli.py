@@ -114,7 +114,16 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("run", metavar="RUN", help="a run folder")
     predict.add_argument("file", metavar="FILE", nargs="?", default="-", help="texts, one a line (-: standard input)")
     predict.add_argument("--text", action="append", help="a text; may be repeated")
-    predict.add_argument("--top-k", type=_positive, metavar="K", help="give the K most probable labels alone")
+    predict.add_argument(
+        "--top-k", type=_positive, metavar="K", help="the K most probable labels alone; of tags, K sequences as well"
+    )
+    predict.add_argument("--sentences", action="store_true", help="tag each sentence of a text on its own")
+    predict.add_argument(
+        "--format",
+        choices=commands.FORMATS,
+        default=commands.FORMATS[0],
+        help="json: one object a line; conll: a line a token with its tag, a blank line after each text",
+    )
     evaluate = command("evaluate", commands.evaluate, "score a model on a labelled file")
     evaluate.add_argument("run", metavar="RUN", help="a run folder")
     evaluate.add_argument("file", metavar="FILE", help="labelled data of the recipe's dataset type")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C."""
+FORMATS = ("json", "conll")
+"""What ``predict`` can write; the first unless asked otherwise."""
 
 
 def run(given: Namespace) -> int:
@@ -192,7 +194,7 @@ def list_parts(given: Namespace) -> None:
 
 def predict(given: Namespace) -> int:
     """Answer texts, one JSON object a line."""
-    from rnntext.answering import answer_lines, text_lines_of
+    from rnntext.answering import answer_lines, columns_of, text_lines_of
     from rnntext.prediction import load
 
     if given.text is not None and given.file != "-":
@@ -203,9 +205,14 @@ def predict(given: Namespace) -> int:
         print("texts from the terminal, one a line; Ctrl-D ends", file=sys.stderr)
     failed = 0
     with text_lines_of(given.file, given.text) as lines:
-        for answer in answer_lines(model, lines, given.top_k, at_once=at_terminal):
+        for answer in answer_lines(model, lines, given.top_k, at_once=at_terminal, sentences=given.sentences):
             failed += "error" in answer and "line" in answer
-            print(_json_line(answer))
+            if given.format == "conll" and "error" not in answer:
+                print(columns_of(answer))
+            elif given.format == "conll":  # columns have no place for it
+                print(f"line {answer['line']}: {answer['error']}", file=sys.stderr)
+            else:
+                print(_json_line(answer))
     counts = model.counts
     if counts.cut:
         print(
@@ -232,6 +239,7 @@ def _json_line(values: Any) -> str:
 
 def evaluate(given: Namespace) -> None:
     """Score a model on a labelled file."""
+    from rnntext.metrics import split_by_type
     from rnntext.prediction import load
     from rnntext.summary import scores_table
 
@@ -243,7 +251,8 @@ def evaluate(given: Namespace) -> None:
     console.print(scores_table(counts.scores(), counts.texts))
     for field, groups in counts.groups().items():
         for value, scores in groups.items():
-            shown = "  ".join(f"{name} {number:.4f}" for name, number in scores.items() if name != "texts")
+            together, _ = split_by_type(scores)
+            shown = "  ".join(f"{name} {number:.4f}" for name, number in together.items() if name != "texts")
             console.print(f"{field} = {value}: {scores['texts']:,} texts, {shown}", highlight=False)
 
 

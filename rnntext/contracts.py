@@ -4,9 +4,8 @@ A text flows through six kinds of part, each found by name in the registry::
 
     dataset -> tokenizer -> vocabulary -> embedding -> encoder -> head
 
-Letters used everywhere: B examples, T tokens (longest in the batch), E embedding width, H hidden width
-per direction, D encoder output width (2H when bidirectional, else H), V vocabulary size, L labels,
-S targets an example (longest in the batch).
+Letters used everywhere: B examples, T tokens (longest in the batch), E embedding width, H hidden width per direction,
+D encoder output width (2H if bidirectional, else H), V words, L labels, S targets an example (longest in the batch).
 
 What every part promises, besides the methods of its kind:
 
@@ -24,14 +23,15 @@ What every part promises, besides the methods of its kind:
   Training may set it to a function, when it means to update those rows alone: call it with the rows that are about to
   be read, int64 of any shape, then give the parameter ``weight``, the table, a sparse gradient. The function is None
   again when training is over, and nothing else may depend on it.
-- A tokenizer may define ``first(text, count)``, the first ``count`` of its tokens: what is read of a text that
-  ``batching.max_tokens`` cuts, where finding all tokens would be work in vain.
+- A tokenizer may define ``first(text, count)``, the first ``count`` of its tokens: all that is read of a cut text.
 - A dataset may keep ``notes``, a dict of what -> count, of what ``read`` passed over. Its options ``train``, ``test``
   and ``group_fields``, where it has them, mean the same as everywhere: ``evaluate RUN FILE`` sets ``test``.
 - An encoder may have an attribute ``chunk_tokens`` and a method ``in_pieces(embed, lengths, state=None)`` ->
   ``Pieces``, for batches with longer texts: ``embed(rows, positions)`` gives float [b, t, E] of some tokens. A head
   that takes ``Pieces`` in the place of ``Encoded`` has a class method ``why_whole(options)``: None, or the reason why
   with these options it needs whole texts.
+- A head may set ``points_at_tokens = True``: at prediction its batches then bring ``texts`` and ``offsets``. It may
+  define ``join(answers, starts)``, a class method: one answer of a text from those of its sentences, int ``starts``.
 - An encoder may have an attribute ``kernel``: in words what computes it on a CPU, for ``rnntext describe``.
 - It may define ``refused_options``: a mapping of option names that people try to the reason against them.
 
@@ -86,9 +86,8 @@ Split = Literal["train", "validation", "test"]
 Reads = Literal["future", "own_token"]
 """What may reach the state at a token although a task must hide it.
 
-``future``: tokens to its right. ``own_token``: the token itself, by way of its neighbours' states
-(from the second layer on, where a layer reads both directions of the one below).
-"""
+``future``: tokens to its right. ``own_token``: the token itself, by way of its neighbours' states (from the second
+layer on, where a layer reads both directions of the one below)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,11 @@ class Example:
     tokens: tuple[str, ...] | None = None
     """Tokens, where the data bring their own; otherwise the recipe's tokenizer cuts ``text``."""
     label: str | tuple[str, ...] | None = None
-    """One label; or a tuple: several labels of the text, or one a token, as the head understands it."""
+    """One label; or a tuple: several labels of the text, or with a ``scheme`` one tag a token."""
+    scheme: str | None = None
+    """What the tags of ``label`` say of spans, one of ``rnntext.schemes.Scheme``; None where it holds no tags."""
+    spans: tuple[tuple[int, int, str], ...] | None = None
+    """(start, end, label), in characters, in the place of ``label``: turned into tags once the text is tokenized."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Other columns of the row that somebody asked for, such as ``group_fields``."""
     line: int = 0
@@ -119,10 +122,13 @@ class Batch:
     type_ids: Tensor | None = None
     """int64 [B, T], positions in ``types``; -1 at padding."""
     types: Sequence[str] = ()
-    """Distinct raw tokens, untouched by lower-casing or vocabulary size: for character features. The first is "",
-    which stands for a text without tokens."""
+    """Distinct raw tokens, as they stand in the texts; the first is "", which stands for a text without tokens."""
     rows: np.ndarray | None = None
     """int64 [B], which examples of the split these are."""
+    texts: Sequence[str] = ()
+    """The B texts, untouched, and ``offsets``: at prediction, for a head that sets ``points_at_tokens``."""
+    offsets: Sequence[Sequence[tuple[int, int]]] = ()
+    """(start, end) in its text of each token, in characters; [] for a text without tokens."""
 
     @property
     def mask(self) -> Tensor:
@@ -304,7 +310,7 @@ class Head(Part, Protocol):
     """An ``nn.Module`` for one task. It owns targets, loss, metrics, baselines and predictions."""
 
     metrics: ClassVar[Mapping[str, Literal["larger", "smaller"]]]
-    """Names of the scores that this head reports, each with its better direction; the first is the default."""
+    """Names of its scores, each with its better direction, the first the default; an instance may lack some."""
     hides: ClassVar[frozenset[Reads]]
     """What must not reach a state; a recipe whose encoder ``reads`` it is refused."""
     why_hidden: ClassVar[str]

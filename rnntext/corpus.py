@@ -11,7 +11,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +33,11 @@ SCHEMA = pa.schema(
         "tokens": pa.list_(pa.string()),
         "label": pa.list_(pa.string()),
         "one_label": pa.bool_(),
+        "scheme": pa.string(),
+        "spans": pa.string(),  # JSON
         "fields": pa.string(),  # JSON
         "line": pa.int64(),
-        "stratum": pa.int32(),  # rows with the same label(s) share a number
+        "stratum": pa.int32(),  # rows with the same label(s), or tags of the same kinds, share a number
     }
 )
 
@@ -180,16 +182,29 @@ def _as_row(example: Example, strata: dict[tuple[str, ...], int]) -> dict[str, A
     labels = None
     if example.label is not None:
         labels = list(example.label) if isinstance(example.label, tuple) else [example.label]
-    stratum = strata.setdefault(tuple(labels or ()), len(strata))
+    kinds = tuple(labels or ()) if _is_whole(example) else tuple(sorted(_kinds(example)))
+    stratum = strata.setdefault(kinds, len(strata))
     return {
         "text": example.text,
         "tokens": None if example.tokens is None else list(example.tokens),
         "label": labels,
-        "one_label": not several,
+        "one_label": not several and example.spans is None,
+        "scheme": example.scheme,
+        "spans": None if example.spans is None else json.dumps(example.spans),
         "fields": json.dumps(dict(example.fields)) if example.fields else None,
         "line": example.line,
         "stratum": stratum,
     }
+
+
+def _is_whole(example: Example) -> bool:
+    """Return whether the labels of a text are those of the whole text, not of its tokens."""
+    return example.scheme is None and example.spans is None
+
+
+def _kinds(example: Example) -> set[str]:
+    """Return the kinds of tags or spans that a text has."""
+    return {label for _, _, label in example.spans or ()} | set(example.label or ())
 
 
 def _open_table(path: Path) -> Any:
@@ -199,19 +214,28 @@ def _open_table(path: Path) -> Any:
     table = datasets.Dataset.from_file(str(path))
 
     def as_examples(columns: dict[str, list[Any]]) -> dict[str, list[Example]]:
-        names = ("text", "tokens", "label", "one_label", "fields", "line")
+        names = ("text", "tokens", "label", "one_label", "scheme", "spans", "fields", "line")
         return {"example": [_as_example(*row) for row in zip(*(columns[name] for name in names), strict=True)]}
 
     return table.with_transform(as_examples)
 
 
 def _as_example(
-    text: str, tokens: list[str] | None, label: list[str] | None, one: bool, fields: str | None, line: int
+    text: str,
+    tokens: list[str] | None,
+    label: list[str] | None,
+    one: bool,
+    scheme: str | None,
+    spans: str | None,
+    fields: str | None,
+    line: int,
 ) -> Example:
     return Example(
         text=text,
         tokens=None if tokens is None else tuple(tokens),
         label=None if label is None else label[0] if one else tuple(label),
+        scheme=scheme,
+        spans=None if spans is None else tuple((start, end, name) for start, end, name in json.loads(spans)),
         fields=json.loads(fields) if fields else {},
         line=line,
     )
@@ -262,10 +286,10 @@ def _draw(split: SplitTable, size: int, seed: Sequence[int]) -> np.ndarray:
 def _leave_each_label(split: SplitTable, drawn: np.ndarray) -> np.ndarray:
     """Return the drawn rows less one of each label that would be drawn whole: what is tested must be taught.
 
-    Not where texts have several labels: few texts then share all of theirs.
+    Not where texts have several labels: few texts then share all of theirs. Of tags, one of each kind is left.
     """
     if not _column(split, "one_label").all():
-        return drawn
+        return drawn if _is_whole(next(split.examples())) else _leave_each_tag(split, drawn)
     strata = _column(split, "stratum")
     left = set(strata[np.setdiff1d(split.rows, drawn)].tolist())
     kept = []
@@ -273,6 +297,19 @@ def _leave_each_label(split: SplitTable, drawn: np.ndarray) -> np.ndarray:
         if strata[row] in left:
             kept.append(row)
         left.add(strata[row])
+    return np.asarray(kept, dtype=np.int64)
+
+
+def _leave_each_tag(split: SplitTable, drawn: np.ndarray) -> np.ndarray:
+    """Return the drawn rows less those with a tag that would then be nowhere else."""
+    left: set[str] = set()
+    for example in replace(split, rows=np.setdiff1d(split.rows, drawn)).examples():
+        left |= _kinds(example)
+    kept = []
+    for row, example in zip(drawn.tolist(), replace(split, rows=drawn).examples(), strict=True):
+        if _kinds(example) <= left:
+            kept.append(row)
+        left |= _kinds(example)
     return np.asarray(kept, dtype=np.int64)
 
 

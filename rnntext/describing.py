@@ -104,7 +104,8 @@ def _stages(recipe: Recipe, model: TextModel, batch: Batch, words: int) -> list[
     gives = f"states float [B {texts}, T {steps}, D {model.encoder.output_dim}]{sees}"
     gives += f"; trained on a CPU by {kernel}" if kernel else ""
     stages.append(Stage("encoder", recipe.encoder.name, gives, _count(model.encoder)))
-    gives = f"logits float {list(logits.shape)}; chosen by {recipe.select_by}"
+    select_by = recipe.training.select_by or next(iter(model.head.metrics))
+    gives = f"logits float {list(logits.shape)}; chosen by {select_by}"
     stages.append(Stage("head", recipe.head.name, gives, _count(model.head)))
     return stages
 

@@ -18,6 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from rnntext.aligning import Misaligned, Offsets, locate, with_tags
 from rnntext.contracts import UNKNOWN_ID, Example, Head, Tokenizer, Vocabulary
 
 EMPTY = ""
@@ -125,6 +126,7 @@ class EncodedSplit:
     """Group field -> (its values, int32 [N] which one each text has)."""
     texts_cut: int = 0
     texts_without_tokens: int = 0
+    misaligned: Misaligned = field(default_factory=Misaligned)
 
     def __len__(self) -> int:
         return len(self.types)
@@ -179,6 +181,7 @@ def encode_examples(
     group_fields: Sequence[str] = (),
     name: str = "texts",
     folder: Path | None = None,
+    offsets: list[Offsets] | None = None,
 ) -> EncodedSplit:
     """Tokenize examples and encode their targets, row by row.
 
@@ -191,6 +194,7 @@ def encode_examples(
         group_fields: columns to keep, for scores by group.
         name: of the split.
         folder: where the arrays live; None keeps them in memory.
+        offsets: takes, where it is given, the place of each text's tokens in it.
 
     Raises:
         DataError: a label does not fit; ``line`` names the row.
@@ -199,10 +203,17 @@ def encode_examples(
         field_name: ({}, array("i")) for field_name in group_fields
     }
     cut = empty = 0
+    misaligned = Misaligned()
     first: Callable[[str, int], Sequence[str]] | None = getattr(tokenizer, "first", None)
     with RaggedWriter(folder) as types, RaggedWriter(folder) as targets:
         for example in examples:
+            if example.spans is not None:
+                example = with_tags(example, tokenizer, misaligned)
             tokens: Sequence[str] | None = example.tokens
+            if offsets is not None:
+                places = tokenizer.spans(example.text) if tokens is None else locate(example.text, tokens)
+                tokens = [example.text[start:end] for start, end in places]
+                offsets.append(places)
             if tokens is None:
                 if max_tokens is None or first is None:
                     tokens = tokenizer.tokens(example.text)
@@ -228,6 +239,7 @@ def encode_examples(
             },
             cut,
             empty,
+            misaligned,
         )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from rnntext.baselines import LabelledTokens
 from rnntext.contracts import Split
 from rnntext.evaluation import GroupedScores, evaluate, groups_of
 from rnntext.model import TextModel
@@ -87,20 +89,27 @@ def _baselines(
         random = np.random.default_rng((recipe.seed, 20))
         rows = np.sort(random.choice(len(prepared.splits["train"]), limit, replace=False))
         reporter.note(f"baselines: trained on {limit:,} of {len(prepared.splits['train']):,} texts (max_rows)")
-    train_data, validation_data = prepared.labelled_tokens("train", rows), prepared.labelled_tokens("validation")
-    closing_data = prepared.labelled_tokens(closing)
-    groups = groups_of(prepared.splits[closing], np.arange(len(prepared.splits[closing])))
+
+    @cache
+    def data(split: Split, raw: bool) -> LabelledTokens:
+        return prepared.labelled_tokens(split, rows if split == "train" else None, raw)
+
     scores, grouped = {}, {}
     for name, baseline in head.baselines().items():
+        raw = getattr(baseline, "raw_tokens", False)
+        train_data, validation_data = data("train", raw), data("validation", raw)
         started = time.perf_counter()
         baseline.fit(train_data, validation_data)
         seconds = time.perf_counter() - started
-        counts = GroupedScores(head.scores)
-        counts.update(baseline.answers(closing_data.tokens()), closing_data.targets, groups)
+        counts, start = GroupedScores(head.scores), 0
+        for tokens, targets in data(closing, raw).chunks():
+            places = np.arange(start, start + len(tokens))
+            counts.update(baseline.answers(tokens), targets, groups_of(prepared.splits[closing], places))
+            start += len(tokens)
         scores[name] = {
             **counts.scores(),
             "milliseconds_per_text": _milliseconds(
-                lambda method=baseline: method.answers(_from_raw(texts, prepared)), len(texts)
+                lambda method=baseline, raw=raw: method.answers(_from_raw(texts, prepared, raw)), len(texts)
             ),
             "megabytes": baseline.megabytes(),
             "train_seconds": seconds,
@@ -118,11 +127,11 @@ def _texts(prepared: Prepared, split: Split) -> list[Any]:
     ]
 
 
-def _from_raw(texts: Iterable[Any], prepared: Prepared) -> Iterator[list[str]]:
-    """Yield normalised tokens from raw texts: the work that a baseline has with them, too."""
+def _from_raw(texts: Iterable[Any], prepared: Prepared, raw: bool) -> Iterator[list[str]]:
+    """Yield a baseline's tokens from raw texts: the work that it has with them, too."""
     for text in texts:
         tokens = prepared.tokenizer.tokens(text) if isinstance(text, str) else text["tokens"]
-        yield [prepared.vocabulary.normalize(token) for token in tokens]
+        yield tokens if raw else [prepared.vocabulary.normalize(token) for token in tokens]
 
 
 def _milliseconds(work: Any, count: int) -> float:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
+from rnntext.schemes import TagSet
+
 CALIBRATION_BINS = 15
+BY_TYPE = {"precision": "span_precision_", "recall": "span_recall_", "f1": "span_f1_"}
+"""What stands before a span's type in the name of a metric of that type alone."""
 
 
 class Scores(Protocol):
@@ -91,3 +96,120 @@ class ClassificationScores:
             scores["micro_f1"] = float(2 * self.true_positives.sum() / max(1, decided.sum()))
         scores["ece"] = float(gaps / self.bin_decisions.sum())
         return scores
+
+
+class TagScores:
+    """Right tags, and right spans by the definitions of the evaluation script of CoNLL-2000 and 2003 (conlleval).
+
+    Where tags are parts of spans: ``span_precision``, the share of predicted spans that are right, which is to say of
+    the same start, end and type as a true one; ``span_recall``, the share of true spans that are predicted;
+    ``span_f1``, their harmonic mean; each also by type (``span_f1_PER``), for types that occur or are predicted, and
+    ``span_macro_f1``, the mean of these types' F1. Broken sequences of tags have the spans that the script sees in
+    them. A share of nothing is 0.
+
+    ``token_accuracy``: share of tokens with the right tag; ``unknown_accuracy``: of unknown tokens, if there are any;
+    ``macro_f1``, where tags are no spans: mean of the tags' F1, over tags that occur or are predicted.
+
+    Args:
+        tag_set: which tags there are, and where they say that spans begin and end.
+    """
+
+    def __init__(self, tag_set: TagSet) -> None:
+        self.tag_set = tag_set
+        self.texts = 0
+        self.tokens = np.zeros(2, dtype=np.int64)  # known, unknown
+        self.right_tokens = np.zeros(2, dtype=np.int64)
+        classes = len(tag_set) if tag_set.scheme == "none" else len(tag_set.types)
+        self.right = np.zeros(classes, dtype=np.int64)
+        self.predicted = np.zeros(classes, dtype=np.int64)
+        self.wanted = np.zeros(classes, dtype=np.int64)
+
+    def update(self, answers: np.ndarray, targets: np.ndarray) -> None:
+        """Count some texts.
+
+        Args:
+            answers: int [B, T, 2], a tag's number, and 1 where the token is unknown; -1 at padding.
+            targets: int64 [B, S], tags' numbers; what stands beside a -1 is not counted, nor part of a span.
+        """
+        self.texts += len(targets)
+        width = targets.shape[1]
+        here = answers[:, :width]
+        here = np.pad(here, ((0, 0), (0, width - here.shape[1]), (0, 0)), constant_values=-1)
+        counted = targets >= 0
+        given, unknown, wanted = here[counted, 0], here[counted, 1] == 1, targets[counted]
+        right = given == wanted
+        self.tokens += np.bincount(unknown, minlength=2)
+        self.right_tokens += np.bincount(unknown[right], minlength=2)
+        if self.tag_set.scheme == "none":
+            self._count(wanted[right], given[given >= 0], wanted)
+        else:
+            self._count_spans(np.where(counted, here[..., 0], -1), targets)
+
+    def _count(self, right: np.ndarray, predicted: np.ndarray, wanted: np.ndarray) -> None:
+        classes = len(self.right)
+        self.right += np.bincount(right, minlength=classes)
+        self.predicted += np.bincount(predicted, minlength=classes)
+        self.wanted += np.bincount(wanted, minlength=classes)
+
+    def _count_spans(self, given: np.ndarray, targets: np.ndarray) -> None:
+        starts, ends, types = self._spans(given)
+        true_starts, true_ends, true_types = self._spans(targets)
+        _, places, true_places = np.intersect1d(starts, true_starts, assume_unique=True, return_indices=True)
+        right = (ends[places] == true_ends[true_places]) & (types[places] == true_types[true_places])
+        self._count(types[places][right], types, true_types)
+
+    def _spans(self, tag_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return start, end and type of every span in int [B, S]; starts and ends count through all texts."""
+        edge = len(self.tag_set)
+        padded = np.pad(np.where(tag_ids < 0, edge, tag_ids), ((0, 0), (1, 1)), constant_values=edge)
+        before, here = padded[:, :-1], padded[:, 1:]
+        starts = np.flatnonzero(self.tag_set.begins[before, here])
+        # No span outlives its text, so that the first end belongs to the first start, and so on.
+        ends = np.flatnonzero(self.tag_set.ends[before, here])
+        return starts, ends, self.tag_set.type_ids[here.ravel()[starts]]
+
+    def compute(self) -> dict[str, float]:
+        """Return the metrics of all texts that were counted; {} if there were none."""
+        if not self.texts:
+            return {}
+        tokens = {"token_accuracy": _share(self.right_tokens.sum(), self.tokens.sum())}
+        if self.tokens[1]:
+            tokens["unknown_accuracy"] = _share(self.right_tokens[1], self.tokens[1])
+        decided = self.predicted + self.wanted
+        classes = np.flatnonzero(decided).tolist()
+        f1 = {place: _share(2 * self.right[place], decided[place]) for place in classes}
+        macro_f1 = sum(f1.values()) / max(1, len(f1))
+        if self.tag_set.scheme == "none":
+            return {**tokens, "macro_f1": macro_f1}
+        right, predicted, wanted = self.right.sum(), self.predicted.sum(), self.wanted.sum()
+        scores = {
+            "span_f1": _share(2 * right, predicted + wanted),
+            "span_precision": _share(right, predicted),
+            "span_recall": _share(right, wanted),
+            "span_macro_f1": macro_f1,
+            **tokens,
+        }
+        for place in classes:
+            label = self.tag_set.types[place]
+            scores[f"{BY_TYPE['precision']}{label}"] = _share(self.right[place], self.predicted[place])
+            scores[f"{BY_TYPE['recall']}{label}"] = _share(self.right[place], self.wanted[place])
+            scores[f"{BY_TYPE['f1']}{label}"] = f1[place]
+        return scores
+
+
+def _share(part: Any, whole: Any) -> float:
+    return float(part) / max(1, int(whole))
+
+
+def split_by_type(scores: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Return the metrics of all types together, and type -> ``precision``, ``recall``, ``f1`` of that type."""
+    together: dict[str, Any] = {}
+    by_type: dict[str, dict[str, Any]] = {}
+    for name, value in scores.items():
+        for measure, start in BY_TYPE.items():
+            if name.startswith(start):
+                by_type.setdefault(name.removeprefix(start), {})[measure] = value
+                break
+        else:
+            together[name] = value
+    return together, by_type

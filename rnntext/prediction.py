@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
 
 from rnntext import run_folder
+from rnntext.aligning import Offsets
 from rnntext.batching import Collator, evaluation_batches
 from rnntext.contracts import Dataset, Example, Tokenizer, Vocabulary
 from rnntext.devices import choose_device
 from rnntext.encoding import KnownTokens, TypeTable, encode_examples
 from rnntext.errors import DataError, RecipeError, RunFolderError, UsageError
 from rnntext.evaluation import GroupedScores, evaluate
+from rnntext.inputs import SentenceSplitter, Text, as_example, windows
 from rnntext.model import TextModel, build_model
 from rnntext.recipe import Recipe, read_recipe
 from rnntext.run_folder import RunFolder
@@ -24,17 +26,11 @@ from rnntext.tables import BatchingOptions
 
 BATCHES_A_WINDOW = 16
 """Texts are sorted by length within windows of so many times ``batch_size``, so that a stream of any length fits."""
-CHARACTERS_A_WINDOW = 1 << 22
-"""A window of long texts ends earlier: with the text that makes it so many characters."""
 TOKENS_A_TEXT = 64
 """Tokens that ``batch_size`` allows for a text: on a CPU, batches of 3,000 to 6,000 tokens are read fastest."""
 SELFTEST_LENGTHS = (1, 2, 3, 5, 8, 13, 21, 34)
 SELFTEST_LONGEST_WORD = 30  # characters; a token as long as a text might be one, and nobody's text belongs there
 SELFTEST_TOLERANCE = {"float32": 1e-4, "bfloat16": 1e-2}  # of a probability, by precision
-
-Item = TypeVar("Item")
-Text = str | Mapping[str, Any]
-"""A text; or a mapping with ``text`` or ``tokens``, and perhaps ``id``, as a line of ``rnntext predict``."""
 
 
 class Prediction:
@@ -71,6 +67,7 @@ class Counts:
     texts: int = 0
     cut: int = 0
     without_tokens: int = 0
+    spans_misaligned: int = 0
 
 
 @dataclass(slots=True)
@@ -85,30 +82,40 @@ class TrainedModel:
     device: torch.device
     counts: Counts = field(default_factory=Counts)
     _known: KnownTokens = field(init=False, repr=False, compare=False)
+    _splitter: SentenceSplitter | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         self._known = KnownTokens(self.vocabulary)
 
     @overload
-    def __call__(self, texts: Text, *, top_k: int | None = None) -> Prediction: ...  # type: ignore[overload-overlap]  # a str is iterable, too
+    def __call__(self, texts: Text, *, top_k: int | None = None, sentences: bool = False) -> Prediction: ...  # type: ignore[overload-overlap]  # a str is iterable, too
     @overload
-    def __call__(self, texts: Iterable[Text], *, top_k: int | None = None) -> list[Prediction]: ...
+    def __call__(
+        self, texts: Iterable[Text], *, top_k: int | None = None, sentences: bool = False
+    ) -> list[Prediction]: ...
 
-    def __call__(self, texts: Text | Iterable[Text], *, top_k: int | None = None) -> Prediction | list[Prediction]:
+    def __call__(
+        self, texts: Text | Iterable[Text], *, top_k: int | None = None, sentences: bool = False
+    ) -> Prediction | list[Prediction]:
         """Return the prediction of a text, or a list of them in the order of the texts.
 
         Args:
             texts: one text or several; a text may be a mapping with ``text`` or ``tokens``, and ``id``.
-            top_k: give only so many labels with their probabilities.
+            top_k: give only so many labels with their probabilities; of tags, add as many of the most probable
+                sequences.
+            sentences: read each sentence of a text on its own, and join the answers; for heads that can.
 
         Raises:
-            UsageError: something is no text.
+            UsageError: something is no text, or the head cannot join sentences.
         """
         if isinstance(texts, str | bytes | Mapping) or not isinstance(texts, Iterable):
-            return self._answers([(texts, as_example(texts))], None, _checked(top_k))[0]
-        return list(self.pipe(texts, top_k=top_k))
+            self._check(top_k, sentences)
+            return self._answers([(texts, as_example(texts))], None, top_k, sentences)[0]
+        return list(self.pipe(texts, top_k=top_k, sentences=sentences))
 
-    def pipe(self, texts: Iterable[Text], batch_size: int = 64, *, top_k: int | None = None) -> Iterator[Prediction]:
+    def pipe(
+        self, texts: Iterable[Text], batch_size: int = 64, *, top_k: int | None = None, sentences: bool = False
+    ) -> Iterator[Prediction]:
         """Yield the prediction of each text, in order, in flat memory.
 
         Args:
@@ -116,34 +123,47 @@ class TrainedModel:
                 which texts of like length share a batch.
             batch_size: texts of 64 tokens in a batch: it holds more texts if they are short, fewer if they are long,
                 and one at least. Decides speed and memory, never a result.
-            top_k: give only so many labels with their probabilities.
+            top_k: as when the model is called.
+            sentences: likewise.
 
         Raises:
-            UsageError: something is no text.
+            UsageError: something is no text, or the head cannot join sentences.
         """
-        batching, top_k = _batching(batch_size), _checked(top_k)
+        batching = _batching(batch_size)
+        self._check(top_k, sentences)
         if isinstance(texts, str | bytes | Mapping) or not isinstance(texts, Iterable):
             raise UsageError("pipe takes many texts; for one, call the model itself")
         pairs = ((text, as_example(text)) for text in texts)
         for window in windows(pairs, batch_size * BATCHES_A_WINDOW, lambda pair: _size(pair[1])):
-            yield from self._answers(window, batching, top_k)
+            yield from self._answers(window, batching, top_k, sentences)
+
+    def _check(self, top_k: int | None, sentences: bool) -> None:
+        if top_k is not None and top_k < 1:
+            raise UsageError(f"top_k must be at least 1, not {top_k}")
+        if sentences and not hasattr(self.model.head, "join"):
+            raise UsageError(
+                f"the head {self.recipe.head.name!r} gives one answer a text and cannot join those of its sentences; "
+                "leave sentences out, or give one sentence a line"
+            )
+        if sentences and top_k is not None:
+            raise UsageError("sequences of tags are those of a sentence; give top_k or sentences, not both")
 
     def _answers(
-        self, texts: Sequence[tuple[Text, Example]], batching: BatchingOptions | None, top_k: int | None
+        self,
+        texts: Sequence[tuple[Text, Example]],
+        batching: BatchingOptions | None,
+        top_k: int | None,
+        sentences: bool,
     ) -> list[Prediction]:
         """Return the prediction of each text, in order; without ``batching``, all are one batch."""
-        collator = self._collator((example for _, example in texts), labelled=False)
-        batches = [np.arange(len(texts))]
-        if batching is not None:
-            batches = evaluation_batches(collator.split.types.lengths, batching)
-        answers: list[dict[str, Any]] = [{}] * len(texts)
-        head = self.model.head
-        with torch.inference_mode():
-            for rows in batches:
-                batch = collator.batch(rows)
-                predictions = head.predictions(self.model(batch), batch, top_k)
-                for row, prediction in zip(rows.tolist(), predictions, strict=True):
-                    answers[row] = prediction
+        if not sentences:
+            answers = self._answers_of([example for _, example in texts], batching, top_k)
+        else:
+            self._splitter = self._splitter or SentenceSplitter()
+            pieces = [self._splitter.split(example) for _, example in texts]
+            found = iter(self._answers_of([piece for split in pieces for _, piece in split], batching, top_k))
+            join = self.model.head.join
+            answers = [join([next(found) for _ in split], [start for start, _ in split]) for split in pieces]
         return [
             Prediction(
                 {"id": text["id"], "text": example.text, **answer}
@@ -153,7 +173,31 @@ class TrainedModel:
             for (text, example), answer in zip(texts, answers, strict=True)
         ]
 
-    def _collator(self, examples: Iterable[Example], labelled: bool) -> Collator:
+    def _answers_of(
+        self, examples: Sequence[Example], batching: BatchingOptions | None, top_k: int | None
+    ) -> list[dict[str, Any]]:
+        """Return what the head answers to each example, in order."""
+        head = self.model.head
+        offsets: list[Offsets] | None = [] if getattr(head, "points_at_tokens", False) else None
+        collator = self._collator(examples, labelled=False, offsets=offsets)
+        batches = [np.arange(len(examples))]
+        if batching is not None:
+            batches = evaluation_batches(collator.split.types.lengths, batching)
+        answers: list[dict[str, Any]] = [{}] * len(examples)
+        with torch.inference_mode():
+            for rows in batches:
+                batch = collator.batch(rows)
+                if offsets is not None:
+                    batch.texts = [examples[row].text for row in rows.tolist()]
+                    batch.offsets = [offsets[row] for row in rows.tolist()]
+                predictions = head.predictions(self.model(batch), batch, top_k)
+                for row, prediction in zip(rows.tolist(), predictions, strict=True):
+                    answers[row] = prediction
+        return answers
+
+    def _collator(
+        self, examples: Iterable[Example], labelled: bool, offsets: list[Offsets] | None = None
+    ) -> Collator:
         table = TypeTable()
         split = encode_examples(
             examples,
@@ -162,10 +206,12 @@ class TrainedModel:
             self.recipe.max_tokens,
             (self.recipe.head.part, self.labels) if labelled else None,
             self.recipe.dataset.options.get("group_fields") or () if labelled else (),
+            offsets=offsets,
         )
         self.counts.texts += len(split)
         self.counts.cut += split.texts_cut
         self.counts.without_tokens += split.texts_without_tokens
+        self.counts.spans_misaligned += split.misaligned.count
         return Collator(split, table.types, table.token_ids(self._known), self.device)
 
     def evaluate(self, file: str | Path, batch_size: int = 64) -> GroupedScores:
@@ -268,45 +314,6 @@ def selftest(model: TrainedModel, texts: list[str] | None = None) -> dict[str, A
     return {"texts": texts, "outputs": [model(text).to_dict() for text in texts]}
 
 
-def as_example(text: Text) -> Example:
-    """Return the example of a text, or of a mapping with ``text`` or ``tokens``.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    if isinstance(text, str):
-        return Example(text)
-    if isinstance(text, Mapping):
-        tokens = text.get("tokens")
-        if isinstance(tokens, list | tuple) and all(isinstance(token, str) for token in tokens):
-            whole = text.get("text")
-            return Example(whole if isinstance(whole, str) else " ".join(tokens), tuple(tokens))
-        if isinstance(text.get("text"), str):
-            return Example(text["text"])
-        raise UsageError('expected "text" (a string) or "tokens" (a list of strings)')
-    raise UsageError(f"expected a text, got {type(text).__name__}: {str(text)[:60]}")
-
-
-def windows(items: Iterable[Item], most: int, size: Callable[[Item], int]) -> Iterator[list[Item]]:
-    """Yield the items in lists, each as soon as it is full: of so many items, or of ``CHARACTERS_A_WINDOW``.
-
-    Args:
-        items: read no further than the list that is yielded.
-        most: items in a list.
-        size: characters of an item.
-    """
-    window: list[Item] = []
-    total = 0
-    for item in items:
-        window.append(item)
-        total += size(item)
-        if len(window) >= most or total >= CHARACTERS_A_WINDOW:
-            yield window
-            window, total = [], 0
-    if window:
-        yield window
-
-
 def _size(example: Example) -> int:
     return len(example.text) + len(example.tokens or ())
 
@@ -315,12 +322,6 @@ def _batching(batch_size: int) -> BatchingOptions:
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1, not {batch_size}")
     return BatchingOptions(batch_tokens=batch_size * TOKENS_A_TEXT)
-
-
-def _checked(top_k: int | None) -> int | None:
-    if top_k is not None and top_k < 1:
-        raise UsageError(f"top_k must be at least 1, not {top_k}")
-    return top_k
 
 
 def _difference(stored: Any, now: Any, tolerance: float, place: str = "outputs") -> str:

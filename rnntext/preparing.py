@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rnntext.aligning import with_tags
 from rnntext.baselines import LabelledTokens
 from rnntext.batching import Collator
 from rnntext.caching import cache_error, cache_folder
@@ -43,19 +44,21 @@ class Prepared:
         """Return the share of each split's tokens whose type is marked in bool [types]."""
         return {name: share_of_tokens(split, types) for name, split in self.splits.items()}
 
-    def labelled_tokens(self, split: Split, rows: np.ndarray | None = None) -> LabelledTokens:
-        """Return a split, or some rows of it, as a baseline sees it: normalised tokens and targets."""
+    def labelled_tokens(self, split: Split, rows: np.ndarray | None = None, raw: bool = False) -> LabelledTokens:
+        """Return a split, or some rows of it, as a baseline sees it: tokens, normalised unless raw, and targets."""
         encoded = self.splits[split]
         chosen = np.arange(len(encoded)) if rows is None else rows
-        if encoded.targets is None:
+        targets = encoded.targets
+        if targets is None:
             raise DataError(f"the {split} split has no labels")
-        normal = [self.vocabulary.normalize(token) for token in self.table.types]
+        types = self.table.types
+        forms = types if raw else [self.vocabulary.normalize(token) for token in types]
 
         def tokens() -> Iterator[list[str]]:
             for row in chosen.tolist():
-                yield [normal[number] for number in encoded.types.row(row).tolist() if number]
+                yield [forms[number] for number in encoded.types.row(row).tolist() if number]
 
-        return LabelledTokens(tokens, encoded.targets.padded(chosen, -1))
+        return LabelledTokens(tokens, lambda part: targets.padded(chosen[part], -1))
 
 
 def prepare(recipe: Recipe, note: Callable[[str], None]) -> Prepared:
@@ -75,7 +78,7 @@ def prepare(recipe: Recipe, note: Callable[[str], None]) -> Prepared:
     tokenizer: Tokenizer = recipe.tokenizer.build()
     train = corpus.splits["train"]
     try:
-        labels = head.learn_labels(train.examples())
+        labels = head.learn_labels(with_tags(example, tokenizer) for example in train.examples())
     except DataError as error:
         raise error.located(train.file) from None
     folder = cache_folder()
@@ -100,6 +103,11 @@ def prepare(recipe: Recipe, note: Callable[[str], None]) -> Prepared:
     vocabulary: Vocabulary = recipe.vocabulary.build()
     vocabulary.fit(type_counts(splits["train"], table))
     prepared = Prepared(corpus, tokenizer, vocabulary, labels, table, table.token_ids(vocabulary), splits)
+    for name, encoded in splits.items():
+        if text := encoded.misaligned.note():
+            note(f"{name}: {text}")
+            # What stays with the model names no text.
+            corpus.notes.append(f"{name}: {encoded.misaligned.summary()}")
     rates = prepared.unknown_rates()
     for name, encoded in splits.items():
         lengths = encoded.types.lengths

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from rnntext.metrics import split_by_type
+
 SECONDS_BETWEEN_LINES = 60.0
 LOGGER = logging.getLogger("rnntext")
 
@@ -41,7 +43,8 @@ class Reporter(Protocol):
 
 def epoch_line(record: Mapping[str, Any], epochs: int, is_best: bool) -> str:
     """Return one line that sums an epoch up."""
-    scores = "  ".join(f"{name} {value:.4f}" for name, value in record["validation"].items())
+    together, _ = split_by_type(record["validation"])
+    scores = "  ".join(f"{name} {value:.4f}" for name, value in together.items())
     star = "  *" if is_best else ""
     return (
         f"epoch {record['epoch']}/{epochs}  train loss {record['train_loss']:.4f}  validation {scores}  "

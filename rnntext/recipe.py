@@ -76,11 +76,6 @@ class Recipe:
         return self.top.seed
 
     @property
-    def select_by(self) -> str:
-        """The validation metric that chooses the epoch to keep."""
-        return self.training.select_by or next(iter(self.head.part.metrics))
-
-    @property
     def max_tokens(self) -> int | None:
         """Where texts are cut; None where they never are."""
         return self.batching.max_tokens if self.batching.max_tokens and self.head.part.cuts_long_texts else None

@@ -23,6 +23,8 @@ SESSION = "session"  # stands where a distribution's name would, for classes reg
 
 BUILT_INS: dict[str, dict[str, str]] = {
     "datasets": {
+        "conll": "rnntext.datasets.conll:ConllDataset",
+        "conllu": "rnntext.datasets.conllu:ConlluDataset",
         "csv": "rnntext.datasets.csv:CsvDataset",
         "huggingface": "rnntext.datasets.huggingface:HuggingFaceDataset",
         "jsonl": "rnntext.datasets.jsonl:JsonLinesDataset",
@@ -39,9 +41,12 @@ BUILT_INS: dict[str, dict[str, str]] = {
         "word_list": "rnntext.vocabularies.word_list:WordListVocabulary",
     },
     "embeddings": {
+        "char_cnn": "rnntext.embeddings.char_cnn:CharCnnEmbedding",
+        "char_lstm": "rnntext.embeddings.char_lstm:CharLstmEmbedding",
         "learned": "rnntext.embeddings.learned:LearnedEmbedding",
         "one_hot": "rnntext.embeddings.one_hot:OneHotEmbedding",
         "pretrained": "rnntext.embeddings.pretrained:PretrainedEmbedding",
+        "word_shape": "rnntext.embeddings.word_shape:WordShapeEmbedding",
     },
     "encoders": {
         "coupled_lstm": "rnntext.encoders.coupled_lstm:CoupledLstmEncoder",
@@ -54,6 +59,7 @@ BUILT_INS: dict[str, dict[str, str]] = {
     },
     "heads": {
         "classification": "rnntext.heads.classification:ClassificationHead",
+        "tagging": "rnntext.heads.tagging:TaggingHead",
     },
 }
 

@@ -96,7 +96,7 @@ def run(
                 prepared.collator("validation", device),
                 recipe.training,
                 recipe.batching,
-                recipe.select_by,
+                recipe.training.select_by,
                 recipe.seed,
                 keep=lambda trained: folder.save_weights(trained.state_dict()),
                 record=folder.append_history,

@@ -150,7 +150,9 @@ def _spread(values: Sequence[Any]) -> Any:
     """Return equal structures as one, each number as its mean, standard deviation, least and largest."""
     first = values[0]
     if isinstance(first, Mapping):
-        return {key: _spread([value[key] for value in values]) for key in first}
+        # A score that not every seed has, such as of a rare type in a drawn split, has no mean over seeds.
+        shared = [key for key in first if all(key in value for value in values)]
+        return {key: _spread([value[key] for value in values]) for key in shared}
     if first is None or isinstance(first, bool):
         return None
     return {

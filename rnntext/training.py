@@ -44,7 +44,7 @@ def train(
     validation: Collator,
     options: TrainingOptions,
     batching: BatchingOptions,
-    select_by: str,
+    select_by: str | None,
     seed: int,
     keep: Callable[[TextModel], None],
     record: Callable[[dict[str, Any]], None],
@@ -60,7 +60,7 @@ def train(
         validation: batches of the validation split.
         options: the ``[training]`` table.
         batching: the ``[batching]`` table.
-        select_by: a metric of the head, or ``loss``.
+        select_by: a metric of the head, or ``loss``; the head's first metric if None.
         seed: decides the order of the texts.
         keep: saves the model's weights.
         record: takes each epoch's line of history.
@@ -70,6 +70,7 @@ def train(
         TrainingError: the loss stopped being a number.
     """
     lengths = training.split.types.lengths
+    select_by = select_by or next(iter(model.head.metrics))
     direction = model.head.metrics.get(select_by, "smaller")  # loss is no metric of a head, and smaller is better
     sign = 1.0 if direction == "larger" else -1.0
     optimizer = make_optimizer(model, options)

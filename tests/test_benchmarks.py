@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,9 @@ from benchmarks.tutorial import Tutorial, TutorialModel
 from rnntext import registry
 
 TINY = workload.Size(texts=30, held_out=6, words=20, batch=4, input_dim=3, hidden_dim=4)
+TINY_TAGGED = sentences.TaggedSize(
+    sentences=30, held_out=6, words=150, batch=4, input_dim=3, char_dim=4, hidden_dim=4, of_peers=5
+)
 MEASURED = {"date": "2001-02-03", "machine": "abacus, 1 thread", "versions": {"python": "3.99", "torch": "9.9"}}
 
 
@@ -196,9 +200,9 @@ def test_a_peer_answers_each_line() -> None:
 PEER = """
 import sys
 sys.path[:0] = {path!r}
-from benchmarks.peers.serving import serve
+from benchmarks.peers.serving import answers, serve
 from test_benchmarks_peer import Chatty
-serve(Chatty())
+serve(Chatty(), answers)
 """
 CHATTY = """
 class Chatty:
@@ -274,3 +278,131 @@ def test_each_peer_that_is_here_learns_and_answers(peer: comparing.Peer) -> None
         pytest.skip(f"no {peer.package}; set {peer.variable}")
     (found,) = comparing.benchmarks(TINY, pairs=1, seconds=0, peers=[peer])
     assert found.beside[f"{found.to}: accuracy"] > 0.5
+
+
+def test_taggers_are_compared_at_any_size() -> None:
+    figures = list(tagging.benchmarks(TINY_TAGGED, pairs=1, seconds=0))
+    assert len({figure.name for figure in figures}) == 7
+    assert all(figure.of_median > 0 and figure.to_median > 0 and figure.compares for figure in figures)
+    assert any("17 tags" in figure.compares for figure in figures)
+
+
+def test_made_up_sentences_are_the_same_each_time_and_their_tags_are_valid() -> None:
+    made = sentences.made_up(200, 300, seed=0)
+    assert made == sentences.made_up(200, 300, seed=0)
+    assert all(1 <= len(words) == len(tags) <= 80 for words, tags in made)
+    assert all(first_fault(tags, "bio") is None for _, tags in made)
+    assert {tag for _, tags in made for tag in tags} == {
+        "O",
+        *(f"{b}-{name}" for b in "BI" for name in sentences.TYPES),
+    }
+
+
+def test_given_sentences_are_trained_on_and_held_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = sentences.made_up(40, 150, seed=0)
+    sentences.write(tmp_path / "given.conll", made)
+    monkeypatch.setenv(sentences.CONLL, str(tmp_path / "given.conll"))
+    with sentences.tagged_work(TINY_TAGGED) as work:
+        assert work.given
+        assert len(work.held_out) == 4
+        assert sorted([*work.train, *work.held_out]) == sorted(made)
+        assert sentences.read(work.file) == work.train
+        for (words, tags), (same, own) in zip(work.train, work.bioes(), strict=True):
+            assert words == same
+            assert TagSet(sorted(set(own)), "bioes").spans([sorted(set(own)).index(tag) for tag in own]) == [
+                *serving_tags.names_in(tags)
+            ]
+
+
+def test_the_tutorials_crf_is_the_same_model_as_ours() -> None:
+    torch.manual_seed(0)
+    theirs, ours = TutorialCrf(4), Crf(torch.ones(5, 5, dtype=torch.bool).numpy())
+    ours.load_state_dict(theirs.state_dict())
+    emissions, tags, lengths = torch.randn(3, 6, 4), torch.randint(4, (3, 6)), torch.tensor([6, 1, 4])
+    mask = torch.arange(6) < lengths[:, None]
+    assert float(theirs.loss(emissions, tags, mask)) == pytest.approx(
+        float(ours.loss(emissions, tags, lengths).mean())
+    )
+    paths = ours.best_path(emissions, lengths)
+    assert theirs.decode(emissions, mask) == [row[row >= 0].tolist() for row in paths]
+
+
+def test_the_tutorials_tags_do_not_depend_on_the_batch() -> None:
+    made = sentences.made_up(20, 150, seed=0)
+    tutorial = TaggingTutorial(made, TINY_TAGGED)
+    assert tutorial.epoch() > 0
+    encoded = [tutorial.encode(words) for words, _ in made]
+    words, characters, lengths = padded(encoded)
+    assert [int((row > 0).sum()) for row in words] == lengths.tolist() == [len(words) for words, _ in made]
+    assert [int((word > 0).sum()) for word in characters[0][: lengths[0]]] == [len(word) for word in made[0][0]]
+    alone = tutorial.tag(encoded, 1, by_length=False)
+    assert alone == tutorial.tag(encoded, 7, by_length=True)
+    assert [len(tags) for tags in alone] == lengths.tolist()
+
+
+class Guess:
+    """A peer that takes every token for a name."""
+
+    name = "Guess 1"
+
+    def learn(self, rows: list[tuple[list[str], list[str]]], most: int) -> None:
+        self.rows = rows[:most]
+
+    def epoch(self) -> None:
+        assert self.rows
+
+    def take(self, sentences: list[list[str]]) -> list[int]:
+        return list(map(len, sentences))
+
+    def tag(self, taken: list[int], batch: int) -> int:
+        return sum(taken)
+
+
+def test_a_peer_that_tags_answers_each_line() -> None:
+    requests = [
+        {"do": "learn", "rows": [[["Ada", "said"], ["B-PER", "O"]], [["so"], ["O"]]], "most": 1},
+        {"do": "epoch"},
+        {"do": "tag", "sentences": [["Ada"], ["said", "so"]], "batch": 2},
+        {"do": "time", "seconds": 0},
+    ]
+    hello, learnt, trained, tagged, timed = serving_tags.answers(Guess(), map(json.dumps, requests))
+    assert (hello, learnt, tagged) == ({"name": "Guess 1"}, {}, {"names": 3})
+    assert trained["rate"] > 0
+    assert timed["rate"] > 0
+
+
+class Talk:
+    """A conversation with a peer in this process."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.answers = serving_tags.answers(Guess(), iter(lambda: self.lines.pop(), None))
+
+    def hear(self) -> dict[str, Any]:
+        return next(self.answers)
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        self.lines.append(json.dumps(request))
+        return next(self.answers)
+
+
+def test_a_peer_that_tags_is_compared_on_the_same_sentences(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing_taggers, "conversation", lambda _: nullcontext(Talk()))
+    peer = comparing_taggers.PeerTagger("json", "", "NO_VARIABLE", "guesses", (2, 3))
+    figures = list(comparing_taggers.benchmarks(TINY_TAGGED, pairs=1, seconds=0, peers=[peer]))
+    assert figures[0].name == "tagger, epoch, against json"
+    assert len({figure.name for figure in figures}) == 5
+    held_out = sentences.made_up(36, 150, seed=0)[:6]
+    assert figures[-1].beside["Guess 1: names found"] == sum(len(words) for words, _ in held_out)
+    absent = comparing_taggers.PeerTagger("no_such_package", "nothing", "RNNTEXT_BENCH_NOBODY", "")
+    assert list(comparing_taggers.benchmarks(TINY_TAGGED, peers=[absent])) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("peer", comparing_taggers.PEERS, ids=lambda peer: peer.package)
+def test_each_peer_that_tags_and_is_here_trains_and_answers(peer: comparing_taggers.PeerTagger) -> None:
+    if peer.python() is None:
+        pytest.skip(f"no {peer.package}; set {peer.variable}")
+    figures = list(comparing_taggers.benchmarks(TINY_TAGGED, pairs=1, seconds=0, peers=[peer]))
+    assert len(figures) == 1 + 2 * len(peer.batches)
+    assert all(figure.to_median > 0 for figure in figures)

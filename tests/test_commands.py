@@ -374,7 +374,7 @@ def test_a_file_is_answered_in_batches_at_a_terminal_too(tiny_run, stdin, capsys
     seen = []
     monkeypatch.setattr(
         "rnntext.answering.answer_lines",
-        lambda model, lines, top_k, *, at_once: seen.append(at_once) or iter(()),
+        lambda model, lines, top_k, *, at_once, sentences: seen.append(at_once) or iter(()),
     )
     Path("texts.txt").write_text("soup\n")
     stdin(b"soup\n", terminal=True)

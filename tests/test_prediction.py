@@ -16,11 +16,12 @@ from safetensors.torch import load_file, save_file
 from tiny import make_tiny, tiny_rows, write_jsonl
 
 import rnntext
-from rnntext import encoding, prediction
+from rnntext import encoding, inputs, prediction
 from rnntext.contracts import Batch
 from rnntext.errors import DataError, RunFolderError, UsageError
+from rnntext.inputs import as_example, windows
 from rnntext.model import build_model
-from rnntext.prediction import TOKENS_A_TEXT, Prediction, TrainedModel, as_example, windows
+from rnntext.prediction import TOKENS_A_TEXT, Prediction, TrainedModel
 from rnntext.recipe import read_recipe
 
 POOLINGS = ("final", "max", "mean", "attention", ["max", "mean"])
@@ -187,7 +188,7 @@ def test_a_stream_is_read_window_by_window(tiny_model):
 
 
 def test_long_texts_end_a_window_early(tiny_model, monkeypatch):
-    monkeypatch.setattr(prediction, "CHARACTERS_A_WINDOW", 1050)
+    monkeypatch.setattr(inputs, "CHARACTERS_A_WINDOW", 1050)
     taken = 0
 
     def many():
@@ -205,7 +206,7 @@ def test_long_texts_end_a_window_early(tiny_model, monkeypatch):
 @given(sizes=st.lists(st.integers(0, 30)), most=st.integers(1, 9), characters=st.integers(1, 50))
 def test_windows_hold_everything_in_order_and_end_when_full(sizes, most, characters):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(prediction, "CHARACTERS_A_WINDOW", characters)
+        patch.setattr(inputs, "CHARACTERS_A_WINDOW", characters)
         taken: list[int] = []
         found = []
         for window in windows((taken.append(size) or size for size in sizes), most, lambda size: size):

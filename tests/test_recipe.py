@@ -327,7 +327,7 @@ def test_a_table_left_out_has_all_its_defaults():
     assert (recipe.tokenizer.name, recipe.vocabulary.name, recipe.encoder.name) == ("regex", "frequency", "lstm")
     assert [choice.name for choice in recipe.embeddings] == ["learned"]
     assert recipe.head.name == "classification"
-    assert recipe.select_by == "accuracy"
+    assert recipe.training.select_by is None
     assert recipe.max_tokens == recipe.batching.max_tokens == 1000
     assert {origin.how for key, origin in recipe.origins.items() if key != ("dataset", "type")} == {"default"}
 
@@ -434,8 +434,8 @@ def test_an_unknown_metric_is_answered_with_the_nearest_one_of_the_head():
     told = problem(DATA + "[training]\nselect_by = 'acuracy'\n")
     assert told.endswith("select_by: head 'classification' has no metric 'acuracy'. Did you mean 'accuracy'?")
     assert "Metrics: accuracy, macro_f1" in problem(DATA + "[training]\nselect_by = 'zzz'\n")
-    assert read(DATA + "[training]\nselect_by = 'macro_f1'\n").select_by == "macro_f1"
-    assert read(DATA + "[training]\nselect_by = 'loss'\n").select_by == "loss"
+    assert read(DATA + "[training]\nselect_by = 'macro_f1'\n").training.select_by == "macro_f1"
+    assert read(DATA + "[training]\nselect_by = 'loss'\n").training.select_by == "loss"
 
 
 def test_one_pool_twice_is_refused():
@@ -477,7 +477,6 @@ def test_a_head_that_hides_a_tokens_own_state_refuses_deep_interleaved_direction
 def test_a_head_says_which_metrics_there_are_and_whether_texts_are_cut():
     rnntext.register("heads", "guess_blank")(a_head(set()))
     recipe = read(DATA + "[head]\ntype = 'guess_blank'\n")
-    assert recipe.select_by == "perplexity"
     assert recipe.max_tokens is None
     assert "has no metric 'accuracy'" in problem(
         DATA + "[head]\ntype = 'guess_blank'\n[training]\nselect_by = 'accuracy'\n"

@@ -112,7 +112,7 @@ def test_four_of_the_five_mistakes_are_refused_and_a_missing_file_is_no_matter_o
         changed("encoder", bidirectional=1),
         changed("encoder", type="gru", proj_dim=3),
         changed("head", dropout=1.0),
-        changed("head", crf=True),
+        changed("head", type="classification", crf=True),
         changed("head", pooling=["mxa"]),
         changed("head", class_weights={"a": 0}),
         changed("training", learning_rate=0),

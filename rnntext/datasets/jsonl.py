@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, NoReturn
+from dataclasses import replace
+from typing import Annotated, Any, ClassVar, NoReturn
+
+from pydantic import Field
 
 from rnntext.contracts import Example, FilePath, Split
 from rnntext.datasets.rows import (
@@ -18,7 +21,8 @@ from rnntext.datasets.rows import (
     text_lines,
     to_example,
 )
-from rnntext.errors import DataError
+from rnntext.datasets.spans import spans_of
+from rnntext.errors import DataError, suggest
 
 OBJECT = 'one object a line is needed, such as {"text": "...", "label": "..."}'
 
@@ -28,7 +32,9 @@ class JsonLinesDataset:
 
     Choose it for your own data: nothing about a text has to be guessed, line breaks, quotes and emoji
     included. Labels may be strings, numbers (``1`` is read as ``"1"``) or true and false; ``"NA"`` and
-    ``"null"`` are labels like any other, null is not one. A file is read line by line, never held.
+    ``"null"`` are labels like any other, null is not one. Spans may stand in the place of labels, such as
+    ``{"text": "Ada left.", "spans": [{"start": 0, "end": 3, "label": "PER"}]}``. A file is read line by line,
+    never held.
 
     Args:
         train: the training file.
@@ -38,6 +44,8 @@ class JsonLinesDataset:
         label_field: the key of the label.
         multi_label: whether a text has any number of labels, written as a list.
         group_fields: further keys to report scores by; null is read as an empty string.
+        spans_field: the key of the spans, and then label_field is not read: a list of objects with label, start and
+            end, in characters from 0, end being the place after the last; [] where there are none.
 
     Attributes:
         notes: what ``read`` passed over without an error, such as
@@ -56,15 +64,27 @@ class JsonLinesDataset:
         label_field: str = "label",
         multi_label: bool = False,
         group_fields: Sequence[str] = (),
+        spans_field: Annotated[str, Field(min_length=1)] | None = None,
     ) -> None:
         self._paths = given_splits(train, validation, test)
-        self._columns = Columns(text_field, label_field, tuple(group_fields), multi_label)
+        self._columns = Columns(text_field, spans_field or label_field, tuple(group_fields), multi_label)
+        self._spans_field = spans_field
         self.notes: dict[str, int] = {}
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Yield (key, reason) for column names that cannot go together."""
-        yield from column_faults(options)
+        spans = options.get("spans_field")
+        if spans is None:
+            yield from column_faults(options)
+            return
+        yield from column_faults({**options, "label_field": None})
+        if options.get("multi_label"):
+            yield "spans_field", "multi_label = true asks for labels of whole texts, not of spans; set one of them"
+        if spans == options.get("text_field"):
+            yield "spans_field", f"{spans!r} is also text_field; a text cannot be its own spans"
+        if spans in (options.get("group_fields") or ()):
+            yield "group_fields", f"{spans!r} holds the spans; name keys that several rows share"
 
     def splits(self) -> tuple[Split, ...]:
         """Return the splits that have a file."""
@@ -87,12 +107,27 @@ class JsonLinesDataset:
         note = f"blank lines skipped in {short_name(path, self._paths.values())}"
         number = 0
         for number, line in skip_blank(text_lines(path), _is_blank, self.notes, note):
-            example = to_example(_parsed(line, path, number), self._columns, path, number)
+            row = _parsed(line, path, number)
+            if self._spans_field is None:
+                example = to_example(row, self._columns, path, number)
+            else:
+                example = self._with_spans(row, self._spans_field, path, number)
             if "\\ud" in line or "\\uD" in line:
                 _refuse_half_characters(example, path)
             yield example
         if not number:
             raise DataError(f"no rows: the file is empty; {OBJECT}", path)
+
+    def _with_spans(self, row: dict[str, Any], field: str, path: str, number: int) -> Example:
+        if field not in row:
+            message = f"no key {field!r}; its keys: {', '.join(row)}.{suggest(field, row)} Set dataset.spans_field"
+            raise DataError(f"{message}, or write [] where a text has no spans", path, number)
+        # All else is read as in any row, the name of the spans' key standing in for its label.
+        example = to_example({**row, field: field}, self._columns, path, number)
+        try:
+            return replace(example, label=None, spans=spans_of(row[field], example.text))
+        except DataError as error:
+            raise DataError(error.message, path, number) from None
 
 
 def _is_blank(line: str) -> bool:
@@ -136,7 +171,8 @@ _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_co
 
 def _refuse_half_characters(example: Example, path: str) -> None:
     labels = (example.label,) if isinstance(example.label, str) else example.label or ()
-    for part in (example.text, *labels, *example.fields.values()):
+    spans = [label for _, _, label in example.spans or ()]
+    for part in (example.text, *labels, *spans, *example.fields.values()):
         try:
             part.encode("utf-8")
         except UnicodeEncodeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from rnntext.contracts import Batch, Vocabulary
 from rnntext.embeddings.row_reading import read_rows
-from rnntext.embeddings.word_dropout import drop_words
+from rnntext.embeddings.word_dropout import RareWords, drop_words
 from rnntext.errors import DataError
 
 
@@ -31,6 +32,8 @@ class LearnedEmbedding(nn.Module):
             log ratio of how often the word occurs with the label and without: naive Bayes as a start.
         dropout: share of each vector's numbers dropped in training.
         word_dropout: chance that a token is read as ``<unk>`` in training.
+        rare_word_dropout: where above 0, a word that occurs n times in the training split is also read as ``<unk>``
+            with a chance of this / (this + n): rare words teach ``<unk>`` what unknown words are like; 0.25 is usual.
     """
 
     contract = 1
@@ -45,10 +48,12 @@ class LearnedEmbedding(nn.Module):
         label_start: Annotated[float, Field(ge=0)] = 0.0,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         word_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        rare_word_dropout: Annotated[float, Field(ge=0)] = 0.0,
     ) -> None:
         super().__init__()
         self.output_dim = output_dim
         self.word_dropout = word_dropout
+        self.rare_words = RareWords(len(vocabulary), rare_word_dropout)
         self.label_start = label_start
         self.before_reading: Callable[[Tensor], None] | None = None
         self.weight = nn.Parameter(torch.empty(len(vocabulary), output_dim), requires_grad=trainable)
@@ -58,7 +63,7 @@ class LearnedEmbedding(nn.Module):
             self.weight[0].zero_()
 
     def begin_from(self, batches: Iterable[Batch]) -> None:
-        """Start the first dimensions of each row from one pass over the training split.
+        """Count how rare words are, and start the first dimensions of each row, in one pass, where asked for.
 
         Raises:
             DataError: there are more labels than dimensions, or there is only one label.
@@ -66,7 +71,11 @@ class LearnedEmbedding(nn.Module):
         Source:
             Log-count ratio of Wang and Manning (2012), Baselines and bigrams, section 2.1, each count one up.
         """
+        if self.rare_words.strength:
+            batches = self.rare_words.counted(batches)
         if not self.label_start:
+            if self.rare_words.strength:
+                deque(batches, maxlen=0)
             return
         smoothed = count_words(batches, len(self.weight)) + 1.0
         if len(smoothed) < 2:
@@ -82,7 +91,9 @@ class LearnedEmbedding(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return float [B, T, E]: the row of each token, zero at padding."""
-        token_ids = drop_words(batch.token_ids, self.word_dropout, self.training)
+        token_ids = drop_words(
+            batch.token_ids, self.word_dropout, self.training, self.rare_words.chances(batch.token_ids)
+        )
         embedded = read_rows(self.weight, token_ids, self.before_reading)  # [B, T, E]
         dropped: Tensor = self.dropout(embedded)
         return dropped

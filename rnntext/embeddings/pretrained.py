@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from rnntext.contracts import UNKNOWN_ID, Batch, FilePath, Vocabulary
 from rnntext.embeddings.row_reading import read_rows
 from rnntext.embeddings.vectors import Vectors, read_file, read_source, source_problem
-from rnntext.embeddings.word_dropout import drop_words
+from rnntext.embeddings.word_dropout import RareWords, drop_words
 from rnntext.errors import DataError
 
 ROWS_AT_ONCE = 20_000
@@ -40,6 +41,8 @@ class PretrainedEmbedding(nn.Module):
         initial_range: rows of training words without a vector start uniform in -initial_range to initial_range.
         dropout: share of each vector's numbers dropped in training.
         word_dropout: chance that a token is read as ``<unk>`` in training.
+        rare_word_dropout: where above 0, a word that occurs n times in the training split is also read as ``<unk>``
+            with a chance of this / (this + n): rare words teach ``<unk>`` what unknown words are like; 0.25 is usual.
     """
 
     contract = 1
@@ -57,10 +60,12 @@ class PretrainedEmbedding(nn.Module):
         initial_range: Annotated[float, Field(gt=0)] = 0.25,
         dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
         word_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0,
+        rare_word_dropout: Annotated[float, Field(ge=0)] = 0.0,
     ) -> None:
         super().__init__()
         self.vocabulary = vocabulary
         self.word_dropout = word_dropout
+        self.rare_words = RareWords(len(vocabulary), rare_word_dropout)
         self.dropout = nn.Dropout(dropout)
         self._initial_range = initial_range
         self._keep = keep
@@ -124,6 +129,11 @@ class PretrainedEmbedding(nn.Module):
             started = np.asarray(vectors.matrix[source_rows[self._started]], dtype=np.float32)
             self.weight[torch.from_numpy(self._started)] = torch.from_numpy(started)
 
+    def begin_from(self, batches: Iterable[Batch]) -> None:
+        """Count how rare words are, where ``rare_word_dropout`` asks for it."""
+        if self.rare_words.strength:
+            deque(self.rare_words.counted(batches), maxlen=0)
+
     def covers(self, types: Sequence[str]) -> np.ndarray:
         """Return bool [types]: which raw tokens are read by a vector that comes from the source."""
         frozen = np.asarray([self._look_up(self._frozen_index(), token) >= 0 for token in types], dtype=bool)
@@ -134,7 +144,9 @@ class PretrainedEmbedding(nn.Module):
         """Return float [B, T, E]: trained rows of training words, frozen rows of other known words."""
         num_trained = len(self.weight)
         # Frozen rows are numbered after the trained ones, so that word dropout treats all words alike.
-        row_ids = drop_words(self._row_ids(batch), self.word_dropout, self.training)  # [B, T]
+        row_ids = drop_words(
+            self._row_ids(batch), self.word_dropout, self.training, self.rare_words.chances(batch.token_ids)
+        )  # [B, T]
         is_frozen = row_ids >= num_trained
         trained_ids = row_ids.masked_fill(is_frozen, UNKNOWN_ID)
         embedded = read_rows(self.weight, trained_ids, self.before_reading)  # [B, T, E]
