@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from tiny import make_tiny, tiny_rows, write_jsonl
 
 import rnntext
-from rnntext import encoding, inputs, prediction
+from rnntext import encoding, inputs
 from rnntext.contracts import Batch
 from rnntext.errors import DataError, RunFolderError, UsageError
 from rnntext.inputs import as_example, windows

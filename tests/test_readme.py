@@ -6,6 +6,7 @@ import csv
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from rnntext.cli import main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-QUICK = ["--set", "training.epochs=1", "--set", "encoder.hidden_dim=8", "--set", "embedding.output_dim=8"]
+QUICK = ["--set", "training.epochs=1", "--set", "encoder.hidden_dim=8"]
 
 
 def blocks(language: str) -> list[str]:
@@ -32,6 +33,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             writer.writerows([f"a {word}, {word} thing {n}", word] for n in range(40) for word in ("good", "bad"))
     (path / "texts.txt").write_text("a good thing\na bad thing\n", encoding="utf-8")
     (path / "mine.toml").write_text(blocks("toml")[0], encoding="utf-8")
+    for name in ("train.conll", "dev.conll"):
+        (path / name).write_text("Ada B-PER\nsang O\n\nGiles B-PER\nHill I-PER\nleft O\n" * 9, encoding="utf-8")
+    (path / "letter.txt").write_text("Ada sang. Giles Hill left.\n", encoding="utf-8")
+    (path / "recipes").symlink_to(ROOT / "recipes")
     return path
 
 
@@ -40,7 +45,7 @@ def test_the_commands_for_a_recipe_of_ones_own_work(
 ) -> None:
     monkeypatch.chdir(folder)
     commands = [line.split("#")[0].split(">")[0].strip() for line in README.splitlines() if "    rnntext " in line]
-    assert len(commands) == 6
+    assert len(commands) == 8
     for command in commands:
         arguments = shlex.split(command)[1:]
         assert main(arguments + (QUICK if arguments[0] == "run" else [])) == 0, command
@@ -57,6 +62,19 @@ def test_the_python_example_works(folder: Path, monkeypatch: pytest.MonkeyPatch)
     names: dict[str, object] = {}
     exec(compile(blocks("python")[0], "README.md", "exec"), names)
     assert names["run"].metrics["test"] is not None  # type: ignore[attr-defined]
+
+
+def test_the_example_of_tags_works(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    settings = {"training.epochs": 1, "encoder.hidden_dim": 8, "baselines.enabled": False}
+    assert rnntext.run("recipes/tagging.toml", settings).path.name == "tagging-1"
+    names: dict[str, Any] = {"rnntext": rnntext}
+    exec(compile(blocks("python")[1], "README.md", "exec"), names)
+    assert [token["text"] for token in names["answer"].tokens][:2] == ["Mara", "Lindqvist"]
+    row = re.findall(r'\{"text": \.\.\., "spans": .*?\]\}', README)[0].replace("...", '"Mara Lindqvist flew."')
+    (folder / "spans.jsonl").write_text(f"{row}\n" * 20, encoding="utf-8")
+    overrides = {"dataset.type": "jsonl", "dataset.train": "spans.jsonl", "dataset.spans_field": "spans"}
+    assert rnntext.run("recipes/tagging.toml", {**overrides, **settings}).metrics["validation"]
 
 
 def test_every_file_that_the_readme_links_to_is_there() -> None:
