@@ -4,8 +4,9 @@
     python -m benchmarks encoders text       some; the others' rows stay as they are
 
 To compare on your own texts, name JSON Lines files with ``text`` and ``label`` in the environment:
-RNNTEXT_BENCH_TRAIN, and RNNTEXT_BENCH_TEST for accuracies. RNNTEXT_BENCH_FLAIR, _SPACY and _FASTTEXT name the Python
-of an environment that has that package.
+RNNTEXT_BENCH_TRAIN, and RNNTEXT_BENCH_TEST for accuracies; for taggers, name a CoNLL file with BIO tags:
+RNNTEXT_BENCH_CONLL. RNNTEXT_BENCH_FLAIR, _SPACY and _FASTTEXT name the Python of an environment that has that
+package.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ NAMES = {
     "training": "benchmarks.training",
     "text": "benchmarks.text",
     "peers": "benchmarks.peers.comparing",
+    "tagging": "benchmarks.tagging",
+    "tagging_peers": "benchmarks.peers.comparing_taggers",
 }
 FOLDER = Path(__file__).parent
 

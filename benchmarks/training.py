@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -44,7 +46,7 @@ def benchmarks(size: Size | None = None, pairs: int = 5) -> Iterator[Ratio]:
             compares="the same, but the loop puts texts of like length together and runs torch's LSTM over the "
             "padded texts, so that its backward direction reads padding: fast, and not exact.",
         )
-        steps = Steps(work)
+        steps = Steps(work.recipe)
         yield compare(
             "epoch, against its steps",
             own,
@@ -75,25 +77,31 @@ class Steps:
     """The batches of an epoch, made beforehand, and what is done with each.
 
     Args:
-        work: texts and recipe.
+        recipe: its file.
+        overrides: dotted key -> value.
+        most: batches, in the epoch's order, if there are more.
     """
 
-    def __init__(self, work: Workload) -> None:
-        self.recipe: Recipe = read_recipe(work.recipe)
-        prepared = prepare(self.recipe, lambda _: None)
-        collator = prepared.collator("train")
+    def __init__(self, recipe: Path, overrides: Mapping[str, Any] | None = None, most: int | None = None) -> None:
+        self.recipe: Recipe = read_recipe(recipe, overrides)
+        self.prepared = prepare(self.recipe, lambda _: None)
+        collator = self.prepared.collator("train")
         rows = training_batches(collator.split.types.lengths, self.recipe.batching, (self.recipe.seed, 1))
-        self.batches: Sequence[Batch] = list(collator.batches(rows))
+        self.batches: Sequence[Batch] = list(collator.batches(rows[:most]))
         self.tokens = sum(int(batch.lengths.sum()) for batch in self.batches)
         torch.manual_seed(1)
-        self.model: Any = build_model(self.recipe, prepared.vocabulary, prepared.labels)
-        self.shapes = [self._shape(batch, work.size) for batch in self.batches]
+        self.model: Any = build_model(self.recipe, self.prepared.vocabulary, self.prepared.labels)
 
-    def _shape(self, batch: Batch, size: Size) -> tuple[Tensor, Tensor, Tensor]:
-        """Return vectors as an embedding would give them, lengths, and gradients as a head would give them."""
-        embedded = torch.randn(*batch.token_ids.shape, size.input_dim, requires_grad=True)
-        gradient = torch.randn(*batch.token_ids.shape, 2 * size.hidden_dim) * batch.mask[..., None]
-        return embedded, batch.lengths, gradient
+    @cached_property
+    def shapes(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """For each batch: vectors as from an embedding, lengths, and gradients as from a head."""
+        read = sum(embedding.output_dim for embedding in self.model.embeddings)
+        shapes = []
+        for batch in self.batches:
+            embedded = torch.randn(*batch.token_ids.shape, read, requires_grad=True)
+            gradient = torch.randn(*batch.token_ids.shape, self.model.encoder.output_dim) * batch.mask[..., None]
+            shapes.append((embedded, batch.lengths, gradient))
+        return shapes
 
     def all(self) -> float:
         """Take a step with each batch; return tokens a second."""
@@ -109,9 +117,9 @@ class Steps:
 
     def encoder(self) -> float:
         """Run the encoder forwards and backwards over each batch; return tokens a second."""
-        encoder = copy.deepcopy(self.model.encoder).train()
+        encoder, shapes = copy.deepcopy(self.model.encoder).train(), self.shapes
         started = time.perf_counter()
-        for embedded, lengths, gradient in self.shapes:
+        for embedded, lengths, gradient in shapes:
             embedded.grad = None
             encoder.zero_grad()
             encoder(embedded, lengths).states.backward(gradient)

@@ -159,18 +159,27 @@ class TagSet:
     def __len__(self) -> int:
         return len(self.tags)
 
+    def spans_of(self, tag_ids: np.ndarray) -> list[list[Span]]:
+        """Return the spans of each text, by conlleval, for int [B, T] tags, -1 after the last; [] without types."""
+        found: list[list[Span]] = [[] for _ in tag_ids]
+        if not self.types:
+            return found
+        padded = np.pad(
+            np.where(tag_ids < 0, len(self.tags), tag_ids), ((0, 0), (1, 1)), constant_values=len(self.tags)
+        )
+        before, here = padded[:, :-1], padded[:, 1:]
+        rows, starts = np.nonzero(self.begins[before, here])
+        _, ends = np.nonzero(self.ends[before, here])
+        labels = self.type_ids[tag_ids[rows, starts]]
+        for row, start, end, label in zip(
+            rows.tolist(), starts.tolist(), ends.tolist(), labels.tolist(), strict=True
+        ):
+            found[row].append((start, end, self.types[label]))
+        return found
+
     def spans(self, tag_ids: Sequence[int] | np.ndarray) -> list[Span]:
         """Return the spans of one text's tags, by conlleval: [] where tags are no spans."""
-        if not self.types:
-            return []
-        edge = len(self.tags)
-        padded = np.concatenate([[edge], np.asarray(tag_ids, dtype=np.int64), [edge]])
-        starts = np.flatnonzero(self.begins[padded[:-1], padded[1:]])
-        ends = np.flatnonzero(self.ends[padded[:-1], padded[1:]])
-        return [
-            (start, end, self.types[self.type_ids[padded[start + 1]]])
-            for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
-        ]
+        return self.spans_of(np.asarray(tag_ids, dtype=np.int64)[None])[0]
 
 
 class Conversion:

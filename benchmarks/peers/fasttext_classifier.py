@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.serving import serve
+from benchmarks.peers.serving import answers, serve
 
 PREFIX = "__label__"
 
@@ -44,4 +44,4 @@ def _line(text: str) -> str:
 
 
 if __name__ == "__main__":
-    serve(FasttextClassifier())
+    serve(FasttextClassifier(), answers)

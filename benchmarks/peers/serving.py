@@ -13,8 +13,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Protocol, TypeVar
 
 from benchmarks.pairs import rate
 
@@ -49,10 +49,13 @@ def answers(classifier: Classifier, lines: Iterable[str]) -> Iterator[dict[str, 
             yield {"rate": rate(lambda given=texts: classifier.label(given), len(texts), request["seconds"])}
 
 
-def serve(classifier: Classifier) -> None:
+Peer = TypeVar("Peer")
+
+
+def serve(peer: Peer, answers: Callable[[Peer, Iterable[str]], Iterator[dict[str, Any]]]) -> None:
     """Answer what comes in until it ends."""
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)  # whatever the package prints must not stand between the answers
-        for answer in answers(classifier, sys.stdin):
+        for answer in answers(peer, sys.stdin):
             out.write(json.dumps(answer) + "\n")
             out.flush()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from benchmarks.peers.serving import serve
+from benchmarks.peers.serving import answers, serve
 
 BATCH = 64
 
@@ -46,4 +46,4 @@ class SpacyClassifier:
 
 
 if __name__ == "__main__":
-    serve(SpacyClassifier())
+    serve(SpacyClassifier(), answers)

@@ -86,24 +86,25 @@ class Crf(nn.Module):
             Viterbi (1967), Error bounds for convolutional codes. The best tag of the step before is found again on
             the way back, for one tag a text, so that the way forward takes maxima alone.
         """
-        scores = emissions.float().cpu().numpy()
+        scores = np.ascontiguousarray(emissions.float().cpu().numpy().transpose(1, 2, 0))  # texts last: long rows
         transitions, start, end = (each.float().cpu().numpy() for each in self._scores())
+        to_tag = np.ascontiguousarray(transitions.T)  # [next, previous]
         lasts = lengths.cpu().numpy() - 1
-        num_texts, steps, _ = scores.shape
-        best = np.empty_like(scores)  # [B, T, L], of the best sequence that ends there with that tag
-        current = best[:, 0] = scores[:, 0] + start
-        to_tag = np.ascontiguousarray(transitions.T)  # [next, previous]: maxima over the last dimension are quick
+        steps, size, num_texts = scores.shape
+        best = np.empty_like(scores)  # [T, L, B], of the best sequence that ends there with that tag
+        ways = np.empty((size, size, num_texts), dtype=np.float32)
+        current = best[0] = scores[0] + start[:, None]
         for step in range(1, steps):
             if step % RENEWED == 0:
-                current = current - current.max(axis=1, keepdims=True)
-            current = (current[:, None, :] + to_tag).max(axis=2) + scores[:, step]
-            best[:, step] = current
+                current = current - current.max(axis=0)
+            np.add(current, to_tag[:, :, None], out=ways)
+            current = np.max(ways, axis=1, out=best[step])
+            current += scores[step]
         paths = np.full((num_texts, steps), -1, dtype=np.int64)
-        rows = np.arange(num_texts)
-        tags = (best[rows, lasts] + end).argmax(axis=1)
+        tags = (best[lasts, :, np.arange(num_texts)] + end).argmax(axis=1)
         for step in range(steps - 1, -1, -1):
             if step < steps - 1:
-                earlier = (best[:, step] + to_tag[tags]).argmax(axis=1)
+                earlier = (best[step].T + to_tag[tags]).argmax(axis=1)
                 tags = np.where(step < lasts, earlier, tags)
             paths[:, step] = np.where(step <= lasts, tags, -1)
         return paths

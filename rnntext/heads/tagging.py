@@ -16,6 +16,7 @@ from rnntext.baselines import Baseline
 from rnntext.contracts import UNKNOWN_ID, Batch, Encoded, Example, HeadOutput, Reads
 from rnntext.errors import DataError, suggest
 from rnntext.heads.crf import Crf
+from rnntext.heads.dropout import Dropout
 from rnntext.metrics import TagScores
 from rnntext.schemes import Conversion, Scheme, TagSet, all_tags, split_tag
 from rnntext.tag_baselines import CrfsuiteBaseline, MostFrequentTagBaseline, crfsuite_installed
@@ -98,7 +99,7 @@ class TaggingHead(nn.Module):
             places, prefixes = self.to_data.numbers, [split_tag(tag, own_scheme)[0] for tag in own]
             written = np.array([places[n, int(p in "BS"), int(p in "ES")] for n, p in enumerate(prefixes)])
         self.alike = (written[:, None] == written).astype(np.float64)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(input_dim, len(self.tags))
         self.crf = Crf(self.tags.allowed) if crf else None
 
@@ -214,6 +215,7 @@ class TaggingHead(nn.Module):
             shares = shares @ self.alike
         of_paths = np.take_along_axis(shares, paths.clip(min=0)[:, :, None], axis=2)[:, :, 0]
         tag_ids = self._as_data(paths)
+        spans = self.data_tags.spans_of(tag_ids)
         several = None if top_k is None else self._several(output, top_k)
         names, answers = self.data_tags.tags, []
         for row, (text, offsets) in enumerate(zip(batch.texts, batch.offsets, strict=True)):
@@ -225,7 +227,7 @@ class TaggingHead(nn.Module):
                 ],
                 "spans": [],
             }
-            for first, last, label in self.data_tags.spans(ids):
+            for first, last, label in spans[row] if offsets else ():
                 start, end = offsets[first][0], offsets[last - 1][1]
                 answer["spans"].append({"label": label, "start": start, "end": end, "text": text[start:end]})
             if several is not None:
