@@ -164,9 +164,11 @@ class TaggingHead(nn.Module):
             (unknown,) = error.args
             names = [name for name in labels["tags"] if labels["counts"][name]]
             shown = f"{', '.join(names[:20])}{' …' if len(names) > 20 else ''}"
+            place = given.index(unknown)
+            where = f"token {place + 1} of the text" + (f", {example.tokens[place]!r}," if example.tokens else "")
             raise DataError(
-                f"the tag {unknown!r} does not occur in the training split.{suggest(unknown, names)} Tags there: "
-                f"{shown}. Correct it, or give the training split an example of it",
+                f"the tag {unknown!r} of {where} does not occur in the training split.{suggest(unknown, names)} Tags "
+                f"there: {shown}. Correct it, or give the training split an example of it",
                 line=example.line,
             ) from None
 
