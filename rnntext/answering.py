@@ -36,7 +36,7 @@ def answer_lines(
     Args:
         model: answers the texts.
         lines: UTF-8, with or without line ends.
-        top_k: give only so many labels with their probabilities.
+        top_k: as of ``TrainedModel``.
         at_once: answer each line before the next is read, for a person at a terminal.
         sentences: read each sentence of a text on its own; for heads that can join the answers.
     """
@@ -55,7 +55,7 @@ def columns_of(answer: Mapping[str, Any]) -> str:
 
     The columns are parted by a tab, since a token may hold blanks: read them with ``separator = "tab"``. Its tabs and
     line breaks are written as blanks, and a token of blanks alone as an underscore. An ``id`` stands before, as a
-    comment.
+    comment, read with ``comment_prefix = "#"``.
 
     Raises:
         UsageError: the answer is not one of tags.

@@ -27,6 +27,8 @@ class LabelledTokens:
     May be gone through more than once."""
     targets_of: Callable[[slice], np.ndarray]
     """int64 [N, S], the targets of a slice of the texts, as the network's, -1 after the last of each text."""
+    unknown: Callable[[Sequence[str]], list[bool]]
+    """Whether the vocabulary knows a token, of each: what is unknown to the network is so to every method."""
 
     @property
     def targets(self) -> np.ndarray:

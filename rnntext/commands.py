@@ -193,12 +193,14 @@ def list_parts(given: Namespace) -> None:
 
 
 def predict(given: Namespace) -> int:
-    """Answer texts, one JSON object a line."""
+    """Answer texts: one JSON object a line, or columns of tokens and tags."""
     from rnntext.answering import answer_lines, columns_of, text_lines_of
     from rnntext.prediction import load
 
     if given.text is not None and given.file != "-":
         raise UsageError(f"give --text or a file, not both: {given.file}")
+    if given.format == "conll" and given.top_k is not None:
+        raise UsageError("columns hold one sequence of tags; leave out --top-k, or --format conll")
     model = load(given.run)
     at_terminal = given.text is None and given.file == "-" and sys.stdin.isatty()
     if at_terminal:
@@ -243,7 +245,13 @@ def evaluate(given: Namespace) -> None:
     from rnntext.prediction import load
     from rnntext.summary import scores_table
 
-    counts = load(given.run).evaluate(given.file)
+    model = load(given.run)
+    counts = model.evaluate(given.file)
+    notes = list(model.counts.notes)
+    if model.counts.spans_misaligned:
+        notes.append(f"spans that do not begin and end with a token: {model.counts.spans_misaligned:,}")
+    for note in notes:
+        print(note, file=sys.stderr)
     if given.json:
         print(json.dumps(counts.scores()))
         return

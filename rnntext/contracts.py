@@ -3,12 +3,10 @@
 A text flows through six kinds of part, each found by name in the registry::
 
     dataset -> tokenizer -> vocabulary -> embedding -> encoder -> head
-
 Letters used everywhere: B examples, T tokens (longest in the batch), E embedding width, H hidden width per direction,
 D encoder output width (2H if bidirectional, else H), V words, L labels, S targets an example (longest in the batch).
 
 What every part promises, besides the methods of its kind:
-
 - ``contract = 1``: the version of this page that the class was written for.
 - Its constructor is keyword-only and annotated, without ``*args`` or ``**kwargs``. The arguments that
   a kind *wires* (``WIRED`` below) come from its neighbours; every other one is a recipe option, and
@@ -26,12 +24,14 @@ What every part promises, besides the methods of its kind:
 - A tokenizer may define ``first(text, count)``, the first ``count`` of its tokens: all that is read of a cut text.
 - A dataset may keep ``notes``, a dict of what -> count, of what ``read`` passed over. Its options ``train``, ``test``
   and ``group_fields``, where it has them, mean the same as everywhere: ``evaluate RUN FILE`` sets ``test``.
+- A dataset's class method ``gives(options)`` and a head's ``needs(options)`` are sets of ``Annotations``, {"labels"}
+  unless defined; a head that needs what the data do not give is refused.
 - An encoder may have an attribute ``chunk_tokens`` and a method ``in_pieces(embed, lengths, state=None)`` ->
   ``Pieces``, for batches with longer texts: ``embed(rows, positions)`` gives float [b, t, E] of some tokens. A head
   that takes ``Pieces`` in the place of ``Encoded`` has a class method ``why_whole(options)``: None, or the reason why
   with these options it needs whole texts.
-- A head may set ``points_at_tokens = True``: at prediction its batches then bring ``texts`` and ``offsets``. It may
-  define ``join(answers, starts)``, a class method: one answer of a text from those of its sentences, int ``starts``.
+- A head may set ``points_at_tokens = True``: at prediction its batches then bring ``texts`` and ``offsets``. A class
+  method ``join(answers, starts)`` of it makes one answer of a text from those of its sentences, at int ``starts``.
 - An encoder may have an attribute ``kernel``: in words what computes it on a CPU, for ``rnntext describe``.
 - It may define ``refused_options``: a mapping of option names that people try to the reason against them.
 
@@ -69,12 +69,10 @@ PAD_ID, UNKNOWN_ID = 0, 1
 """Ids of ``<pad>`` and ``<unk>`` in every vocabulary."""
 
 
-class _FileMarker:
-    """Marks an option as the path of a file that must exist before a run starts."""
+class _FileMarker: ...
 
 
-class _FileOrNameMarker:
-    """Marks an option that may name a file or folder, or something else."""
+class _FileOrNameMarker: ...
 
 
 FilePath = Annotated[str, _FileMarker]
@@ -83,6 +81,8 @@ FileOrName = Annotated[str, _FileOrNameMarker]
 """A path like ``FilePath`` if there is such a file or folder; otherwise a name, left as it is."""
 
 Split = Literal["train", "validation", "test"]
+Annotations = Literal["labels", "tags", "spans"]
+"""Labels of whole texts; tags, one a token; tags that are parts of spans."""
 Reads = Literal["future", "own_token"]
 """What may reach the state at a token although a task must hide it.
 
@@ -316,7 +316,7 @@ class Head(Part, Protocol):
     why_hidden: ClassVar[str]
     """The reason, completed to a sentence in the error: '... under next_token: ' + why_hidden."""
     cuts_long_texts: ClassVar[bool]
-    """Whether ``batching.max_tokens`` may cut a text (tagging must never)."""
+    """Whether ``batching.max_tokens`` may cut a text."""
 
     @classmethod
     def learn_labels(cls, examples: Iterable[Example]) -> dict[str, Any]:

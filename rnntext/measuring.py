@@ -121,10 +121,7 @@ def _baselines(
 def _texts(prepared: Prepared, split: Split) -> list[Any]:
     """Return some raw texts of a split, as a user would give them."""
     examples = islice(prepared.corpus.splits[split].examples(), TEXTS_TO_TIME)
-    return [
-        example.text if example.tokens is None else {"text": example.text, "tokens": list(example.tokens)}
-        for example in examples
-    ]
+    return [example.text if example.tokens is None else {"tokens": list(example.tokens)} for example in examples]
 
 
 def _from_raw(texts: Iterable[Any], prepared: Prepared, raw: bool) -> Iterator[list[str]]:

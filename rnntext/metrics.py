@@ -107,8 +107,9 @@ class TagScores:
     ``span_macro_f1``, the mean of these types' F1. Broken sequences of tags have the spans that the script sees in
     them. A share of nothing is 0.
 
-    ``token_accuracy``: share of tokens with the right tag; ``unknown_accuracy``: of unknown tokens, if there are any;
-    ``macro_f1``, where tags are no spans: mean of the tags' F1, over tags that occur or are predicted.
+    ``token_accuracy``: share of tokens with the right tag; ``unknown_accuracy``: of tokens that the vocabulary does
+    not know, if there are any; ``macro_f1``, where tags are no spans: mean of the tags' F1, over tags that occur or
+    are predicted.
 
     Args:
         tag_set: which tags there are, and where they say that spans begin and end.
@@ -152,21 +153,11 @@ class TagScores:
         self.wanted += np.bincount(wanted, minlength=classes)
 
     def _count_spans(self, given: np.ndarray, targets: np.ndarray) -> None:
-        starts, ends, types = self._spans(given)
-        true_starts, true_ends, true_types = self._spans(targets)
+        starts, ends, types = self.tag_set.places_of(given)
+        true_starts, true_ends, true_types = self.tag_set.places_of(targets)
         _, places, true_places = np.intersect1d(starts, true_starts, assume_unique=True, return_indices=True)
         right = (ends[places] == true_ends[true_places]) & (types[places] == true_types[true_places])
         self._count(types[places][right], types, true_types)
-
-    def _spans(self, tag_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return start, end and type of every span in int [B, S]; starts and ends count through all texts."""
-        edge = len(self.tag_set)
-        padded = np.pad(np.where(tag_ids < 0, edge, tag_ids), ((0, 0), (1, 1)), constant_values=edge)
-        before, here = padded[:, :-1], padded[:, 1:]
-        starts = np.flatnonzero(self.tag_set.begins[before, here])
-        # No span outlives its text, so that the first end belongs to the first start, and so on.
-        ends = np.flatnonzero(self.tag_set.ends[before, here])
-        return starts, ends, self.tag_set.type_ids[here.ravel()[starts]]
 
     def compute(self) -> dict[str, float]:
         """Return the metrics of all texts that were counted; {} if there were none."""

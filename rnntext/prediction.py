@@ -68,6 +68,8 @@ class Counts:
     cut: int = 0
     without_tokens: int = 0
     spans_misaligned: int = 0
+    notes: list[str] = field(default_factory=list)
+    """What the dataset passed over or mended in the file that was evaluated last."""
 
 
 @dataclass(slots=True)
@@ -156,10 +158,12 @@ class TrainedModel:
         sentences: bool,
     ) -> list[Prediction]:
         """Return the prediction of each text, in order; without ``batching``, all are one batch."""
+        self.counts.texts += len(texts)
         if not sentences:
             answers = self._answers_of([example for _, example in texts], batching, top_k)
         else:
-            self._splitter = self._splitter or SentenceSplitter()
+            language = self.recipe.tokenizer.options.get("language", "en")
+            self._splitter = self._splitter or SentenceSplitter(language)
             pieces = [self._splitter.split(example) for _, example in texts]
             found = iter(self._answers_of([piece for split in pieces for _, piece in split], batching, top_k))
             join = self.model.head.join
@@ -208,7 +212,6 @@ class TrainedModel:
             self.recipe.dataset.options.get("group_fields") or () if labelled else (),
             offsets=offsets,
         )
-        self.counts.texts += len(split)
         self.counts.cut += split.texts_cut
         self.counts.without_tokens += split.texts_without_tokens
         self.counts.spans_misaligned += split.misaligned.count
@@ -232,6 +235,8 @@ class TrainedModel:
             raise error.located(str(file)) from None
         if not counts.texts:
             raise DataError("there are no examples in it", str(file))
+        self.counts.texts += counts.texts
+        self.counts.notes = [f"{what}: {count:,}" for what, count in getattr(reader, "notes", {}).items() if count]
         return counts
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,10 @@ class Prepared:
             for row in chosen.tolist():
                 yield [forms[number] for number in encoded.types.row(row).tolist() if number]
 
-        return LabelledTokens(tokens, lambda part: targets.padded(chosen[part], -1))
+        def unknown(texts: Sequence[str]) -> list[bool]:
+            return [number == UNKNOWN_ID for number in self.vocabulary.encode(texts)]
+
+        return LabelledTokens(tokens, lambda part: targets.padded(chosen[part], -1), unknown)
 
 
 def prepare(recipe: Recipe, note: Callable[[str], None]) -> Prepared:

@@ -11,7 +11,7 @@ from typing import Any
 import tomlkit
 
 from rnntext import registry
-from rnntext.contracts import Encoder, Head
+from rnntext.contracts import Annotations, Encoder, Head
 from rnntext.errors import PartError, Problem, RecipeError, UnknownNameError, suggest
 from rnntext.options import Option, options_of, validate
 from rnntext.recipe_source import DEFAULT, Given, Origin, Source, Table, parse_settings, read_source
@@ -26,6 +26,12 @@ from rnntext.tables import (
     TopLevel,
     TrainingOptions,
 )
+
+WHAT_IS_NEEDED: Mapping[Annotations, str] = {
+    "labels": "labels of whole texts, and these data have none; choose another head (rnntext list heads)",
+    "tags": "a tag for each token: data of type conll or conllu have them, and jsonl with spans_field",
+    "spans": "tags that are parts of spans; state their dataset.scheme, or leave head.scheme to the data",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +316,13 @@ class _Checker:
                     origin = self.origins.get(("encoder", "chunk_tokens"), Origin("file", self.source.file))
                     message = f"head {head.name!r} reads no text in pieces: {reason}. Leave chunk_tokens out"
                     self._add(origin, message, "encoder", "chunk_tokens")
+        needs = _annotations(head, "needs")
+        for dataset in parts["dataset"]:
+            if lacking := needs - _annotations(dataset, "gives"):
+                message = f"head {head.name!r} with these options needs {WHAT_IS_NEEDED[min(lacking)]}"
+                self._add(
+                    self.origins.get(("head", "type"), Origin("file", self.source.file)), message, "head", "type"
+                )
         metrics = [*head_class.metrics, "loss"]
         if training is not None and training.select_by is not None and training.select_by not in metrics:
             hint = suggest(training.select_by, metrics) or f" Metrics: {', '.join(metrics)}."
@@ -320,3 +333,9 @@ class _Checker:
         if origin.how == "default" and not origin.file:
             origin = Origin("file", self.source.file)
         self.problems.append(origin.problem(message, table, key))
+
+
+def _annotations(choice: PartChoice, method: str) -> frozenset[Annotations]:
+    """Return what a dataset gives or a head needs with its options."""
+    declared = getattr(choice.part, method, None)
+    return frozenset({"labels"}) if declared is None else frozenset(declared(choice.options))

@@ -27,6 +27,9 @@ PREFIXES: dict[str, str] = {"io": "I", "bio": "BI", "bioes": "BIES", "biluo": "B
 """What stands before the hyphen: first of several, inside, last of several, alone."""
 _SAME = {"L": "E", "U": "S"}  # biluo's letters for bioes'
 
+NEVER_BROKEN = ("none", "io")
+"""Schemes in which any tag may follow any other."""
+
 # Which letter may follow which within a text, the same type on both sides; O and the edges are written O.
 _GOES_ON = {"B": "IE", "I": "IE", "E": "", "S": "", "O": ""}
 
@@ -62,22 +65,27 @@ def first_fault(tags: Sequence[str], scheme: str) -> tuple[int, str] | None:
     Raises:
         DataError: a tag is none of the scheme's.
     """
-    if scheme in ("none", "io"):
-        for tag in tags:
-            split_tag(tag, scheme)
-        return None
     parsed = [split_tag(tag, scheme) for tag in tags]
     edge = (OUTSIDE, "")
     for position, (before, here) in enumerate(pairwise([edge, *parsed, edge])):
-        goes_on = here[0] in "IE" and here[1] == before[1] and here[0] in _GOES_ON[before[0]]
-        if here[0] in "IE" and not goes_on:
+        if may_follow(before, here, scheme):
+            continue
+        if here[0] in "IE":
             previous = f"after {tags[position - 1]}" if position else "at the start of a sentence"
             return position, f"{tags[position]} stands {previous}, where its span should have begun with B-{here[1]}"
-        if scheme != "bio" and before[0] in "BI" and not goes_on:
-            following = f"before {tags[position]}" if position < len(tags) else "at the end of a sentence"
-            last = "E" if scheme == "bioes" else "L"
-            return position - 1, f"{tags[position - 1]} stands {following}, and no {last}-{before[1]} ends its span"
+        following = f"before {tags[position]}" if position < len(tags) else "at the end of a sentence"
+        last = "E" if scheme == "bioes" else "L"
+        return position - 1, f"{tags[position - 1]} stands {following}, and no {last}-{before[1]} ends its span"
     return None
+
+
+def may_follow(before: tuple[str, str], here: tuple[str, str], scheme: str) -> bool:
+    """Return whether a scheme lets the second tag follow the first, both as ``split_tag`` gives them; edges are O."""
+    if scheme in NEVER_BROKEN:
+        return True
+    if here[0] in "IE":
+        return before[1] == here[1] and here[0] in _GOES_ON[before[0]]
+    return scheme == "bio" or before[0] not in "BI"
 
 
 def repaired(tags: Sequence[str], scheme: Scheme) -> list[str]:
@@ -147,32 +155,34 @@ class TagSet:
                 boundary = before[1] != here[1] or before[0] in "ES" or here[0] in "BS"
                 self.begins[row, column] = here[0] != OUTSIDE and boundary
                 self.ends[row, column] = before[0] != OUTSIDE and boundary
-                if scheme != "io":
-                    self.allowed[row, column] = self._may_follow(before, here)
-
-    def _may_follow(self, before: tuple[str, str], here: tuple[str, str]) -> bool:
-        goes_on = before[1] == here[1] and here[0] in _GOES_ON[before[0]]
-        if here[0] in "IE":
-            return goes_on
-        return self.scheme == "bio" or before[0] not in "BI"
+                self.allowed[row, column] = may_follow(before, here, scheme)
 
     def __len__(self) -> int:
         return len(self.tags)
+
+    def places_of(self, tag_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return start, end and type of every span, by conlleval, for int [B, T] tags, -1 after the last.
+
+        Starts and ends, int64 [N] in order, count through all texts as if each had T + 1 tokens.
+        """
+        edge = len(self.tags)
+        padded = np.pad(np.where(tag_ids < 0, edge, tag_ids), ((0, 0), (1, 1)), constant_values=edge)
+        before, here = padded[:, :-1], padded[:, 1:]
+        starts = np.flatnonzero(self.begins[before, here])
+        # No span outlives its text, so that the first end belongs to the first start, and so on.
+        ends = np.flatnonzero(self.ends[before, here])
+        return starts, ends, self.type_ids[here.ravel()[starts]]
 
     def spans_of(self, tag_ids: np.ndarray) -> list[list[Span]]:
         """Return the spans of each text, by conlleval, for int [B, T] tags, -1 after the last; [] without types."""
         found: list[list[Span]] = [[] for _ in tag_ids]
         if not self.types:
             return found
-        padded = np.pad(
-            np.where(tag_ids < 0, len(self.tags), tag_ids), ((0, 0), (1, 1)), constant_values=len(self.tags)
-        )
-        before, here = padded[:, :-1], padded[:, 1:]
-        rows, starts = np.nonzero(self.begins[before, here])
-        _, ends = np.nonzero(self.ends[before, here])
-        labels = self.type_ids[tag_ids[rows, starts]]
+        starts, ends, types = self.places_of(tag_ids)
+        rows, firsts = np.divmod(starts, tag_ids.shape[1] + 1)
+        lasts = firsts + ends - starts
         for row, start, end, label in zip(
-            rows.tolist(), starts.tolist(), ends.tolist(), labels.tolist(), strict=True
+            rows.tolist(), firsts.tolist(), lasts.tolist(), types.tolist(), strict=True
         ):
             found[row].append((start, end, self.types[label]))
         return found

@@ -7,7 +7,7 @@ import itertools
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -42,6 +42,7 @@ class MostFrequentTagBaseline:
     def __init__(self, num_tags: int) -> None:
         self.num_tags = num_tags
         self.words: dict[str, int] = {}
+        self.unknown: Callable[[Sequence[str]], list[bool]] = lambda tokens: [False] * len(tokens)
         self.tags = np.zeros(1, dtype=np.int32)
         """int32 [words + 1]: of each word, and last of a word that is not known."""
 
@@ -61,16 +62,18 @@ class MostFrequentTagBaseline:
         order = np.lexsort((-tags, by_tag[tags], counts, words))
         best = order[np.diff(words[order], append=-1) != 0]
         self.words = numbers
+        self.unknown = train.unknown
         self.tags = np.zeros(len(numbers) + 1, dtype=np.int32)
         self.tags[words[best]] = tags[best]
         self.tags[-1] = (once if once.any() else by_tag).argmax()
 
     def answers(self, tokens: Iterable[list[str]]) -> np.ndarray:
         """Return tags and which tokens are unknown, int32 [N, T, 2], -1 at padding."""
-        unknown = len(self.words)
-        numbers = [[self.words.get(word, unknown) for word in text] for text in tokens]
-        flat = np.fromiter(itertools.chain.from_iterable(numbers), dtype=np.int64)
-        return _padded(list(map(len, numbers)), self.tags[flat], flat == unknown)
+        new = len(self.words)
+        texts = list(tokens)
+        words = list(itertools.chain.from_iterable(texts))
+        numbers = np.array([self.words.get(word, new) for word in words], dtype=np.int64)
+        return _padded(list(map(len, texts)), self.tags[numbers], self.unknown(words))
 
     def megabytes(self) -> float:
         """Return the size of the words and their tags."""
@@ -81,8 +84,6 @@ class MostFrequentTagBaseline:
 class CrfsuiteBaseline:
     """A linear-chain CRF over hand-made features of words, their shapes, affixes and neighbours (CRFsuite, L-BFGS).
 
-    A word counts as unknown if the training split has it in no case, upper or lower.
-
     Args:
         num_tags: L.
     """
@@ -91,7 +92,7 @@ class CrfsuiteBaseline:
 
     def __init__(self, num_tags: int) -> None:
         self.num_tags = num_tags
-        self.words: set[str] = set()
+        self.unknown: Callable[[Sequence[str]], list[bool]] = lambda tokens: [False] * len(tokens)
         self.model = b""
         """What CRFsuite wrote; empty where there was nothing to learn from."""
         self._tagger: Any = None
@@ -101,11 +102,12 @@ class CrfsuiteBaseline:
         import pycrfsuite
 
         trainer = pycrfsuite.Trainer(algorithm="lbfgs", params=CRFSUITE_OPTIONS, verbose=False)
-        self.words, self.model = set(), b""
+        self.unknown, self.model = train.unknown, b""
+        empty = True
         for tokens, row in _tagged(train):
-            self.words.update(map(str.lower, tokens))
+            empty = False
             trainer.append(features(tokens), list(map(str, row)))
-        if self.words:
+        if not empty:
             with tempfile.TemporaryDirectory() as folder:  # CRFsuite writes to no other thing than a file
                 file = Path(folder) / "model"
                 trainer.train(str(file))
@@ -120,7 +122,7 @@ class CrfsuiteBaseline:
         unknown: list[bool] = []
         for text in tokens:
             lengths.append(len(text))
-            unknown += [word.lower() not in self.words for word in text]
+            unknown += self.unknown(text)
             tags += map(int, self._tagger.tag(features(text))) if self.model and text else [0] * len(text)
         return _padded(lengths, tags, unknown)
 

@@ -71,6 +71,9 @@ def train(
     """
     lengths = training.split.types.lengths
     select_by = select_by or next(iter(model.head.metrics))
+    if select_by not in (*model.head.metrics, "loss"):
+        known = ", ".join([*model.head.metrics, "loss"])
+        raise TrainingError(f"these data give no {select_by}; set training.select_by to one of: {known}")
     direction = model.head.metrics.get(select_by, "smaller")  # loss is no metric of a head, and smaller is better
     sign = 1.0 if direction == "larger" else -1.0
     optimizer = make_optimizer(model, options)

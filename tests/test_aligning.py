@@ -92,13 +92,13 @@ def test_after_a_span_left_out_the_next_is_read() -> None:
 
 @pytest.mark.parametrize("span", [(3, 3, "X"), (-1, 2, "X"), (2, 99, "X"), (5, 4, "X")])
 def test_a_span_outside_the_text_is_refused_with_its_line(span: tuple[int, int, str]) -> None:
-    with pytest.raises(DataError, match="not within the text of 7 characters") as caught:
+    with pytest.raises(DataError, match="not within the text of 7 characters; count its characters from 0") as caught:
         tagged("a b c d", span)
     assert caught.value.line == 7
 
 
 def test_a_span_of_white_space_alone_is_refused_with_its_line() -> None:
-    with pytest.raises(DataError, match="the span 3 to 5, '  ', holds no token") as caught:
+    with pytest.raises(DataError, match=r"3 to 5, '  ', holds no token; move it .* or take it out") as caught:
         tagged("Ada  left", (3, 5, "PER"))
     assert caught.value.line == 7
 
@@ -161,14 +161,75 @@ def test_tokens_are_found_in_order_whatever_is_between_them() -> None:
 @pytest.mark.parametrize(
     ("tokens", "why"),
     [
-        (["the", "dog"], "'dog' is not in the text after its first 3 characters"),
+        (["the", "dog"], "'dog' is not in the text after its first 3 characters; give .* as they stand .* no text"),
         (["cat", "the"], "'the' is not in the text after its first 7 characters"),
-        (["the", ""], "'' is empty"),
+        (["he", "the", "dog"], "'the' is not in the text after its first 3 characters"),
+        (["the", ""], "'' is empty; take it out"),
+        (["dog", ""], "'dog' is not in the text after its first 0 characters"),
     ],
 )
 def test_a_token_that_is_not_there_is_named(tokens: list[str], why: str) -> None:
     with pytest.raises(UsageError, match=why):
         locate("the cat", tokens)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens", "expected"),
+    [
+        ("I am a man", ["a", "man"], [(5, 6), (7, 10)]),
+        ("I am a man", ["I", "a", "man"], [(0, 1), (5, 6), (7, 10)]),
+        ("she and he", ["he"], [(8, 10)]),
+        ("a2 2", ["2"], [(3, 4)]),
+        ("कि क", ["क"], [(3, 4)]),  # a vowel sign is part of its letter
+        # At the cursor, and the next token goes on there: how tokenizers cut words.
+        ("don't do it", ["do", "n't", "do", "it"], [(0, 2), (2, 5), (6, 8), (9, 11)]),
+        ("今日は今日", ["今日", "は", "今日"], [(0, 2), (2, 3), (3, 5)]),
+        # No such whole word.
+        ("unable", ["un"], [(0, 2)]),
+        ("an unable", ["able"], [(5, 9)]),
+        # A mark is no part of the word beside it.
+        ("Yes, or , no", [",", "no"], [(3, 4), (10, 12)]),
+        ("Yes (or no", ["(", "no"], [(4, 5), (8, 10)]),
+        # The whole word comes too late for the tokens behind it.
+        ("man a, a ma", ["a", "a", "a"], [(4, 5), (7, 8), (10, 11)]),
+        ("am is a", ["a", "is"], [(0, 1), (3, 5)]),
+        ("xfoo baz foo", ["foo", "baz"], [(1, 4), (5, 8)]),
+        ("he, a, the he", ["a", "he", "he"], [(4, 5), (8, 10), (11, 13)]),
+    ],
+)
+def test_a_token_is_a_whole_word_where_it_can_be_one(
+    text: str, tokens: list[str], expected: list[tuple[int, int]]
+) -> None:
+    assert locate(text, tokens) == expected
+
+
+def first_places(text: str, tokens: list[str]) -> bool:
+    """Whether the tokens stand in the text in order: each at its first place is the best that can be done."""
+    cursor = 0
+    for token in tokens:
+        cursor = text.find(token, cursor) + len(token)
+        if cursor < len(token):
+            return False
+    return True
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text("ab ,", max_size=14), tokens=st.lists(st.text("ab ,", min_size=1, max_size=2), max_size=5))
+def test_tokens_are_found_whenever_they_are_there(text: str, tokens: list[str]) -> None:
+    if not first_places(text, tokens):
+        with pytest.raises(UsageError, match="is not in the text"):
+            locate(text, tokens)
+        return
+    offsets = locate(text, tokens)
+    assert [text[start:end] for start, end in offsets] == tokens
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(offsets))
+
+
+def test_tokens_that_are_no_words_take_no_square_of_their_number() -> None:
+    text = "abab " * 20_000
+    offsets = locate(text + "z", ["b", "a"] * 20_000 + ["z"])  # none is a whole word: each looks for one
+    assert offsets[:3] == [(1, 2), (2, 3), (3, 4)]
+    assert len(offsets) == 40_001
 
 
 @settings(max_examples=60, deadline=None)

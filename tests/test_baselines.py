@@ -35,7 +35,7 @@ def labelled(texts: Sequence[list[str]], targets: Sequence[Any]) -> LabelledToke
     rows = [[target] if isinstance(target, int) else list(target) for target in targets]
     width = max(1, *map(len, rows))
     array = np.array([[*row, *[-1] * (width - len(row))] for row in rows])
-    return LabelledTokens(lambda: iter(texts), lambda part: array[part])
+    return LabelledTokens(lambda: iter(texts), lambda part: array[part], lambda tokens: [False] * len(tokens))
 
 
 def counter(num_labels: int, multi_label: bool) -> Callable[[], ClassificationScores]:

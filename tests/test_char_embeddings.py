@@ -251,6 +251,9 @@ def faults(name: str, **options: Any) -> list[str]:
 def test_widths_that_cannot_be_shared_out_are_refused() -> None:
     assert faults("char_lstm", output_dim=50) == []
     assert faults("char_lstm", output_dim=51) == ["output_dim"]
+    assert faults("char_cnn", output_dim=3, widths=[2, 3, 4]) == []
+    assert faults("char_cnn", output_dim=2, widths=[2, 3, 4]) == ["output_dim"]
+    assert faults("char_cnn", output_dim=1, widths=None) == []
     assert faults("word_shape", output_dim=5, affixes=[2, 3]) == []
     assert faults("word_shape", output_dim=4, affixes=[2, 3]) == ["output_dim"]
     assert faults("word_shape", output_dim=1, affixes=None) == []

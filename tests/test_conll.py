@@ -281,6 +281,29 @@ def test_tags_that_are_no_spans_may_be_anything(write):
     assert read(write("Ada I-x\nis -\n"), scheme="none")[0].label == ("I-x", "-")
 
 
+@pytest.mark.parametrize(
+    ("content", "count"),
+    [
+        ("Ada B-PER\nis O\n\nin O\n\nOslo I-LOC\n\nBo U-PER\n", 3),
+        ("Ada B-PER\nis NOUN\n\nOslo S-LOC\n", 1),
+        ("is O\n\nalas I-\n\noh IN-x\n\nno B\n", 0),
+        ("Ada NNP\nis VBZ\n", 0),
+    ],
+)
+def test_tags_that_look_like_those_of_spans_are_pointed_out(write, content, count):
+    dataset = ConllDataset(train=write(content), scheme="none")
+    note = 'sentences with tags like those of spans, read as scheme "none" (set dataset.scheme if they are)'
+    for _ in range(2):
+        list(dataset.read("train"))
+        assert dataset.notes == ({f"{note} in a.conll": count} if count else {})
+
+
+def test_tags_of_spans_that_are_read_as_such_are_not_pointed_out(write):
+    dataset = ConllDataset(train=write(TWO))
+    list(dataset.read("train"))
+    assert dataset.notes == {}
+
+
 # --- files that cannot be used ---------------------------------------------------------------------------------
 
 

@@ -165,7 +165,10 @@ def test_words_without_the_key(write):
         ("B-PER", "O"),
         ("O",),
     ]
-    assert [example.label for example in read(path, label_column="misc:NER")] == [("B-PER", "_"), ("_",)]
+    dataset = ConlluDataset(train=path, label_column="misc:NER")  # the scheme is none unless set
+    assert [example.label for example in dataset.read("train")] == [("B-PER", "_"), ("_",)]
+    note = 'sentences with tags like those of spans, read as scheme "none" (set dataset.scheme if they are)'
+    assert dataset.notes == {f"{note} in a.conllu": 1}
 
 
 def test_key_that_no_word_has(write):

@@ -152,6 +152,18 @@ def test_the_same_seed_gives_the_same_table(name: str) -> None:
         assert torch.equal(weight, again)
 
 
+@pytest.mark.parametrize("counted", [False, True])
+def test_rare_words_are_read_as_unknown_and_words_that_were_not_counted_are_not(counted: bool) -> None:
+    embedding = build("learned", rare_word_dropout=2.0).train()
+    often, never = batch_of([2] * 2000), batch_of([3] * 2000)
+    if counted:
+        embedding.begin_from([batch_of([2, 5]), batch_of([2, 5, 5])])  # 2 / (2 + 2) of the word 2
+    share = dropped_in(embedding, often).float().mean().item()
+    assert share == pytest.approx(0.5 if counted else 0.0, abs=0.05 * counted)
+    assert not bool(dropped_in(embedding, never).any())
+    assert embedding.eval().rare_words.chances(often.token_ids) is None
+
+
 COUNTS = np.array([[0, 3, 8, 1, 2], [0, 3, 1, 7, 2]])  # texts by label and word; words 2 and 3 tell them apart
 
 
@@ -171,6 +183,9 @@ def labelled(texts: list[tuple[list[int], Any]]) -> Batch:
     longest = max(map(len, targets))
     batch.targets = torch.tensor([[*row, *[-1] * (longest - len(row))] for row in targets]).reshape(len(texts), -1)
     return batch
+
+
+SOME_LABELLED = labelled([([2, 5], 0), ([3], 1)])
 
 
 def ratio(counts: np.ndarray, label: int, word: int) -> float:
@@ -243,6 +258,13 @@ def test_words_are_counted_once_a_text_under_each_of_its_labels(
         for word in range(7):
             expected = sum(word in tokens and label in labels for tokens, labels in texts)
             assert (counts[label, word] if label < len(counts) else 0) == expected, (label, word)
+
+
+@pytest.mark.parametrize("rows", [[[1, 0, 1]], [[0, 1], [1, -1], [2, 2]]])
+def test_tags_of_tokens_are_no_labels_to_start_from(rows: list[list[int]]) -> None:
+    batch = labelled([([2, 3, 4][: len(row)], row) for row in rows])
+    with pytest.raises(DataError, match=r"label_start is for labels of whole texts.*set it to 0"):
+        build("learned", label_start=1.0).begin_from([SOME_LABELLED, batch])
 
 
 def test_a_batch_whose_texts_have_none_of_several_labels_counts_nothing() -> None:

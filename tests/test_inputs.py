@@ -44,6 +44,10 @@ def test_tokens_with_their_text_keep_it() -> None:
         ({"text": 5}, 'expected "text"'),
         ({"tokens": "Ada left"}, 'expected "text"'),
         ({"tokens": ["Ada", 5]}, 'expected "text"'),
+        ({"text": None, "tokens": None}, 'expected "text"'),
+        ({"text": "Ada left", "tokens": [1]}, 'expected "text"'),
+        ({"text": "Ada left", "tokens": "Ada"}, 'expected "text"'),
+        ({"text": 5, "tokens": ["Ada"]}, 'expected "text"'),
         (5, "expected a text, got int"),
         (None, "expected a text, got NoneType"),
         (b"bytes", "expected a text, got bytes"),
@@ -55,8 +59,9 @@ def test_anything_else_is_refused_with_the_reason(given: Any, why: str) -> None:
         as_example(given)
 
 
-def test_null_tokens_are_no_tokens() -> None:
+def test_null_is_as_good_as_nothing() -> None:
     assert as_example({"text": "Ada left", "tokens": None}) == Example("Ada left")
+    assert as_example({"text": None, "tokens": ["Ada", "left"]}) == Example("Ada left", ("Ada", "left"))
 
 
 # --- windows ---------------------------------------------------------------------------------------------------
@@ -111,6 +116,46 @@ def test_sentences_end_with_their_marks(splitter: SentenceSplitter) -> None:
     assert sentences(splitter, "好 。 很好 。") == ["好 。", "很好 。"]
 
 
+def test_abbreviations_of_the_language_end_no_sentence(splitter: SentenceSplitter) -> None:
+    text = "Dr. Smith met Mr. J. Brown of the U.S. Navy at 5 p.m. today. They left."
+    assert sentences(splitter, text) == [text.removesuffix(" They left."), "They left."]
+    german = "Er kam bzw. ging um ca. 5 Uhr. Dann nichts."
+    assert sentences(SentenceSplitter("de"), german) == ["Er kam bzw. ging um ca. 5 Uhr.", "Dann nichts."]
+    assert len(sentences(splitter, german)) == 4, "English has other abbreviations"
+
+
+def test_a_language_that_spacy_does_not_have_is_refused_with_a_way_out() -> None:
+    with pytest.raises(UsageError, match=r"sentences of the language 'klingon'.*leave sentences out"):
+        SentenceSplitter("klingon")
+
+
+@pytest.mark.parametrize("language", ["en", "xx", "zh"])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("好。很好！真的？是", ["好。", "很好！", "真的？", "是"]),
+        ("什么？！真的！!!是的。。。", ["什么？！", "真的！!!", "是的。。。"]),
+        ("他说「走吗？」。她不走。……是", ["他说「走吗？」。", "她不走。……", "是"]),
+        ("他说：“走吧。”她不走。", ["他说：“走吧。”", "她不走。"]),
+        ("（真的。）『好！』）是", ["（真的。）", "『好！』）", "是"]),
+        ('他说"走吧。" 她说"好。"', ['他说"走吧。"', '她说"好。"']),
+        ('好。"走吧"他说', ["好。", '"走吧"他说']),
+        ("今日は。\n\n  明日は。明後日", ["今日は。", "明日は。", "明後日"]),
+        ("\ud83d好。\udc00很好。", ["\ud83d好。", "\udc00很好。"]),
+    ],
+)
+def test_text_without_blanks_is_cut_after_its_own_marks(language: str, text: str, expected: list[str]) -> None:
+    assert sentences(SentenceSplitter(language), text) == expected
+
+
+def test_a_language_with_a_tokenizer_of_its_own_is_cut_like_english() -> None:
+    assert sentences(SentenceSplitter("zh"), "Dr. Wu 走了。Ada left.  Bo stayed.") == [
+        "Dr. Wu 走了。",
+        "Ada left.",
+        "Bo stayed.",
+    ]
+
+
 def test_a_blank_line_ends_a_sentence_and_a_line_break_does_not(splitter: SentenceSplitter) -> None:
     assert sentences(splitter, "A Heading\n\nAda left\nearly") == ["A Heading", "Ada left\nearly"]
     assert sentences(splitter, "A Heading\n \t \n\n\n  Ada left") == ["A Heading", "Ada left"]
@@ -128,7 +173,7 @@ def test_a_text_that_brings_its_tokens_is_one_sentence(splitter: SentenceSplitte
 
 
 @settings(max_examples=80, deadline=None)
-@given(text=st.text(st.one_of(st.sampled_from("aB.!?。…\n\n  \t'\"é👩‍🚀"), st.characters()), max_size=60))
+@given(text=st.text(st.one_of(st.sampled_from("aB.!?。！？」…\n\n  \t'\"é👩‍🚀\ud800"), st.characters()), max_size=60))
 def test_sentences_hold_all_but_white_space_in_order(splitter: SentenceSplitter, text: str) -> None:
     found = splitter.split(Example(text))
     assert found
@@ -155,6 +200,11 @@ def test_very_long_paragraphs_are_split_in_pieces(splitter: SentenceSplitter) ->
         assert found.count("Ada left early.") >= 35, "pieces end between words, and most sentences are whole"
         # Nothing to cut at: cut all the same, and lose nothing.
         assert sentences(splitter, "x" * 250) == ["x" * 100, "x" * 100, "x" * 50]
+
+
+def test_a_long_run_without_a_blank_takes_no_square_of_its_length(splitter: SentenceSplitter) -> None:
+    run = "!" * 90_000  # would take half an hour
+    assert sentences(splitter, f"Ada {run} Bo left. Yes") == [f"Ada {run}", "Bo left.", "Yes"]
 
 
 def test_a_million_characters_are_no_error(splitter: SentenceSplitter) -> None:

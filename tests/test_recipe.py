@@ -817,3 +817,23 @@ def test_an_alias_is_frozen_as_the_name_of_its_part():
 def test_a_choice_builds_its_part_with_options_and_wired_arguments():
     recipe = read(DATA + "[encoder]\ntype = 'gru'\nhidden_dim = 3\nbidirectional = true\n")
     assert recipe.encoder.build(input_dim=5).output_dim == 6
+
+
+@pytest.mark.parametrize(
+    ("dataset", "head", "lacking"),
+    [
+        ("type = 'conll'", "", "needs labels of whole texts"),
+        ("type = 'jsonl'\nspans_field = 'spans'", "type = 'classification'", "needs labels of whole texts"),
+        ("type = 'jsonl'", "type = 'tagging'", "needs a tag for each token"),
+        ("type = 'conllu'", "type = 'tagging'\nscheme = 'bioes'", "needs tags that are parts of spans"),
+        ("type = 'jsonl'\nspans_field = 'spans'", "type = 'tagging'\nscheme = 'bioes'", ""),
+        ("type = 'conll'", "type = 'tagging'\nscheme = 'bioes'", ""),
+        ("type = 'conllu'", "type = 'tagging'", ""),
+    ],
+)
+def test_a_head_that_needs_what_the_data_do_not_give_is_refused(dataset: str, head: str, lacking: str) -> None:
+    text = f"[dataset]\n{dataset}\n[head]\n{head}\n"
+    if lacking:
+        assert lacking in problem(text)
+    else:
+        assert read(text).needs == ["dataset.train"]

@@ -122,6 +122,30 @@ def test_begins_and_ends_are_those_of_the_conll_script(scheme, data):
 @every_scheme
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
+def test_places_of_spans_count_through_all_texts(scheme, data):
+    texts = data.draw(st.lists(any_tags(scheme), max_size=4))
+    tag_set, width = full_set(scheme), max(map(len, texts), default=0)
+    tag_ids = np.full((len(texts), width), -1, dtype=np.int64)
+    for row, tags in zip(tag_ids, texts, strict=True):
+        row[: len(tags)] = [tag_set.ids[tag] for tag in tags]
+    starts, ends, types = tag_set.places_of(tag_ids)
+    found = [
+        (start, end, tag_set.types[place])
+        for start, end, place in zip(starts.tolist(), ends.tolist(), types.tolist(), strict=True)
+    ]
+    expected = [conlleval(tags) for tags in texts]
+    assert tag_set.spans_of(tag_ids) == expected
+    step = width + 1
+    assert found == [
+        (row * step + start, row * step + end, label)
+        for row, spans in enumerate(expected)
+        for start, end, label in spans
+    ]
+
+
+@every_scheme
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
 def test_allowed_moves_are_those_without_a_fault(scheme, data):
     tags = data.draw(any_tags(scheme))
     tag_set = full_set(scheme)

@@ -54,8 +54,11 @@ def labelled(sentences: Sequence[Tagged], gaps: Sequence[int] = ()) -> LabelledT
         rows[number][0] = -1
     width = max(map(len, rows))
     targets = np.array([[*row, *[-1] * (width - len(row))] for row in rows], dtype=np.int64)
+    known = {word.lower() for sentence in sentences for word, _ in sentence}
     return LabelledTokens(
-        lambda: ([word for word, _ in sentence] for sentence in sentences), lambda part: targets[part]
+        lambda: ([word for word, _ in sentence] for sentence in sentences),
+        lambda part: targets[part],
+        lambda tokens: [token.lower() not in known for token in tokens],
     )
 
 
@@ -259,11 +262,16 @@ class TestBoth:
         assert baseline.megabytes() >= 0
 
     def test_a_sentence_with_an_untagged_token_is_not_learnt_from(self, kind: type) -> None:
-        train: list[Tagged] = [[("a", 0), ("b", 1)], [("c", 1), ("b", 0)], [("a", 0), ("b", 1)]]
+        train: list[Tagged] = [[("a", 0), ("b", 1)], *([("a", 1), ("b", 0)] for _ in range(5)), [("a", 0), ("b", 1)]]
         baseline = kind(num_tags=2)
-        baseline.fit(labelled(train, gaps=[1]), labelled(train[:1]))
-        assert baseline.answers([["a", "b", "c"]])[0, :, 1].tolist() == [0, 0, 1]
+        baseline.fit(labelled(train, gaps=range(1, 6)), labelled(train[:1]))
         assert baseline.answers([["a", "b"]])[0, :, 0].tolist() == [0, 1]
+
+    def test_what_is_unknown_is_what_the_vocabulary_does_not_know(self, kind: type) -> None:
+        train: list[Tagged] = [[("a", 0), ("B", 1)]]
+        baseline = kind(num_tags=2)
+        baseline.fit(labelled(train), labelled(train))
+        assert baseline.answers([["A", "c"], ["b"]])[:, :, 1].tolist() == [[0, 1], [0, -1]]
 
     def test_one_tag_and_half_a_surrogate_pair_are_learnt(self, kind: type) -> None:
         baseline = fitted(kind(num_tags=2), [[("\ud83d", 1), ("a:b\\", 1)]])

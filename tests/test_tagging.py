@@ -8,6 +8,7 @@ import json
 import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from rnntext import options, registry
 from rnntext.cli import main
 from rnntext.contracts import UNKNOWN_ID, Batch, Encoded, Example, Head
 from rnntext.devices import computing_in
-from rnntext.errors import DataError, RnntextError, UsageError
+from rnntext.errors import DataError, RecipeError, RnntextError, TrainingError, UsageError
+from rnntext.progress import LineReporter
 from rnntext.schemes import PREFIXES, all_tags, first_fault, tags_of
 from rnntext.tokenizers.regex import RegexTokenizer
 
@@ -87,7 +89,9 @@ def test_the_head_keeps_its_contract() -> None:
     assert isinstance(head_of(labels_of("bio")), Head)
     assert HEAD.hides == frozenset()
     assert not HEAD.cuts_long_texts
-    assert "chunk_tokens" in HEAD.why_whole({})
+    why = HEAD.why_whole({})
+    assert why.startswith("tagging reads")
+    assert "chunk_tokens" not in why, "the recipe's error says what to do"
 
 
 def test_options_are_the_documented_ones() -> None:
@@ -138,6 +142,8 @@ def test_one_tag_only_is_refused_and_named(tags: list[str], scheme: str) -> None
 def test_texts_without_any_token_are_refused() -> None:
     with pytest.raises(DataError, match="no text of the training split has a token"):
         HEAD.learn_labels([tagged(scheme="none"), tagged(scheme="none")])
+    with pytest.raises(DataError, match="no text of the training split has a token"):
+        HEAD.learn_labels([])
 
 
 def test_targets_are_the_places_of_the_tags() -> None:
@@ -791,6 +797,14 @@ def test_sentences_are_read_one_by_one_and_joined(model: rnntext.TrainedModel) -
         model(text, sentences=True, top_k=2)
 
 
+def test_sentences_are_cut_by_the_rules_of_the_tokenizers_language(model: rnntext.TrainedModel) -> None:
+    text = "Ada kam bzw. ging um 5 p.m. ab . Bruno"
+    assert model(text, sentences=True).sentences == [0, 4, 13], "English where the tokenizer has no language"
+    tokenizer = replace(model.recipe.tokenizer, options={"language": "de"})
+    german = replace(model, recipe=replace(model.recipe, tokenizer=tokenizer))
+    assert german(text, sentences=True).sentences == [0, 11, 13]
+
+
 def test_paths_are_whole_sequences_of_the_data_scheme(model: rnntext.TrainedModel) -> None:
     answer = model("Ada Marsh lives in Wick .", top_k=4)
     assert len(answer.paths) == 4
@@ -946,9 +960,11 @@ def test_a_tag_of_validation_that_training_has_not_is_named_with_file_and_line(t
 
 
 def test_head_scheme_on_tags_that_are_no_spans_is_an_error_without_a_run(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r'head.scheme = "bioes" is for spans'):
+    with pytest.raises(RecipeError, match=r"needs tags that are parts of spans; state their dataset.scheme"):
         rnntext.run(make_tagger(tmp_path), {"dataset.scheme": "none"}, out=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+    with pytest.raises(DataError, match=r'head.scheme = "bioes" is for spans'):
+        head_of({"tags": ["DET", "NOUN"], "counts": {"DET": 1, "NOUN": 1}, "scheme": "none"}, scheme="bioes")
 
 
 def test_a_metric_that_spans_do_not_give_is_refused_in_words(tmp_path: Path) -> None:
@@ -1116,3 +1132,60 @@ def test_a_tagger_trains_in_bfloat16(recipe: Path, tmp_path: Path) -> None:
     run = rnntext.run(recipe, small(training__precision="bfloat16"), out=tmp_path / "run")
     model = rnntext.load(run.path)
     assert len(model("Ada lives in Wick .", top_k=2).paths) == 2
+
+
+# ---------------------------------------------------------------- what is told beside the answers
+
+
+def test_columns_with_several_sequences_are_refused(tagger: rnntext.Run, command: Any) -> None:
+    status, _, err = command("predict", str(tagger.path), "--text", "Ada sang", "--top-k", "2", "--format", "conll")
+    assert status == 2
+    assert "leave out --top-k" in err
+
+
+def test_texts_are_counted_as_texts_where_sentences_are_read(tagger: rnntext.Run) -> None:
+    loaded = rnntext.load(tagger.path)
+    loaded(["Ada sang. Then she left.", ""], sentences=True)
+    assert (loaded.counts.texts, loaded.counts.without_tokens) == (2, 1)
+
+
+def test_evaluate_tells_what_was_repaired(tmp_path: Path, command: Any) -> None:
+    recipe = make_tagger(tmp_path / "data")
+    run = rnntext.run(recipe, small(dataset__repair=True), out=tmp_path / "run")
+    file = write_conll(tmp_path / "broken.conll", [[("Ada", "I-PER"), ("sang", "O")]])
+    status, out, err = command("evaluate", str(run.path), str(file), "--json")
+    assert status == 0
+    assert "repaired in broken.conll: 1" in err
+    assert "span_f1" in json.loads(out)
+
+
+def test_evaluate_tells_of_spans_that_were_widened(tmp_path: Path, command: Any) -> None:
+    rows = [{"text": f"Ada-Mae saw Town{n}.", "spans": [{"start": 0, "end": 7, "label": "PER"}]} for n in range(20)]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    (tmp_path / "half.jsonl").write_text(
+        json.dumps({"text": "Ada-Mae left.", "spans": [{"start": 0, "end": 2, "label": "PER"}]}) + "\n"
+    )
+    (tmp_path / "r.toml").write_text(
+        '[dataset]\ntype = "jsonl"\ntrain = "rows.jsonl"\nspans_field = "spans"\n[head]\ntype = "tagging"\n'
+        "[encoder]\nhidden_dim = 8\n[training]\nepochs = 1\n[baselines]\nenabled = false\n"
+    )
+    run = rnntext.run(tmp_path / "r.toml", out=tmp_path / "run")
+    status, _, err = command("evaluate", str(run.path), str(tmp_path / "half.jsonl"))
+    assert status == 0
+    assert "spans that do not begin and end with a token: 1" in err
+
+
+def test_a_metric_that_the_labels_do_not_give_is_refused_before_the_first_epoch(tmp_path: Path) -> None:
+    recipe = make_tagger(tmp_path)
+    told: list[str] = []
+
+    class Heard(LineReporter):
+        def start_epoch(self, epoch: int, epochs: int, steps: int) -> None:
+            told.append("an epoch")
+
+    settings = {"dataset.scheme": "none", "head.scheme": "data", "training.select_by": "span_f1"}
+    with pytest.raises(
+        TrainingError, match=r"these data give no span_f1; set training.select_by to one of: token_acc"
+    ):
+        rnntext.run(recipe, settings, out=tmp_path / "run", progress=Heard())
+    assert not told

@@ -9,9 +9,9 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from rnntext.contracts import Example, FilePath, Split
+from rnntext.contracts import Annotations, Example, FilePath, Split
 from rnntext.datasets.rows import given_splits, short_name, source_of
-from rnntext.datasets.tagged import REPAIRED, TagCheck, blocks, keep_notes, repair_faults
+from rnntext.datasets.tagged import LIKE_SPANS, REPAIRED, TagCheck, blocks, keep_notes, repair_faults
 from rnntext.errors import DataError
 from rnntext.schemes import Scheme
 
@@ -82,6 +82,11 @@ class ConllDataset:
             yield "label_column", "is also token_column; a token cannot be its own tag"
         yield from repair_faults(options)
 
+    @classmethod
+    def gives(cls, options: Mapping[str, Any]) -> frozenset[Annotations]:
+        """Return that sentences have tags, and whether these are parts of spans."""
+        return frozenset({"tags"}) if options.get("scheme") == "none" else frozenset({"tags", "spans"})
+
     def splits(self) -> tuple[Split, ...]:
         """Return the splits that have a file."""
         return tuple(self._paths)
@@ -127,7 +132,7 @@ class ConllDataset:
             yield Example(" ".join(tokens), tokens=tokens, label=label, scheme=self._scheme, line=lines[0])
         if first is None:
             raise DataError(f"no sentences: the file holds no token; {EXPECTED}", path)
-        counts[REPAIRED] = checked.num_repaired
+        counts.update({REPAIRED: checked.num_repaired, LIKE_SPANS: checked.num_like_spans})
         keep_notes(self.notes, name, counts)
 
     def _sentences(self, path: str, counts: Counter[str]) -> Iterator[list[Line]]:

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from rnntext.contracts import Example, FilePath, Split
+from rnntext.contracts import Annotations, Example, FilePath, Split
 from rnntext.datasets.conllu_sentences import COLUMNS, FORM, LEMMA, Sentence, sentences
 from rnntext.datasets.rows import given_splits, repeated, short_name, source_of
-from rnntext.datasets.tagged import REPAIRED, TagCheck, keep_notes, repair_faults
+from rnntext.datasets.tagged import LIKE_SPANS, REPAIRED, TagCheck, keep_notes, repair_faults
 from rnntext.errors import DataError, UsageError, suggest
 from rnntext.schemes import OUTSIDE, Scheme
 
@@ -83,6 +83,11 @@ class ConlluDataset:
         if doubled := repeated(groups):
             yield "group_fields", f"{doubled[0]!r} is there twice; name each comment once"
 
+    @classmethod
+    def gives(cls, options: Mapping[str, Any]) -> frozenset[Annotations]:
+        """Return that sentences have tags, and whether these are parts of spans."""
+        return frozenset({"tags"}) if options.get("scheme") == "none" else frozenset({"tags", "spans"})
+
     def splits(self) -> tuple[Split, ...]:
         """Return the splits that have a file."""
         return tuple(self._paths)
@@ -127,7 +132,7 @@ class ConlluDataset:
             if self._scheme == "none":
                 raise DataError(f"{what}: all {num_words:,}; correct dataset.label_column", path)
             counts[f"{what}, all of them, read as {OUTSIDE}"] = num_words
-        counts[REPAIRED] = checked.num_repaired
+        counts.update({REPAIRED: checked.num_repaired, LIKE_SPANS: checked.num_like_spans})
         keep_notes(self.notes, name, counts)
 
     def _tags(self, sentence: Sentence, path: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, NoReturn
 
 from pydantic import Field
 
-from rnntext.contracts import Example, FilePath, Split
+from rnntext.contracts import Annotations, Example, FilePath, Split
 from rnntext.datasets.rows import (
     Columns,
     column_faults,
@@ -85,6 +85,11 @@ class JsonLinesDataset:
             yield "spans_field", f"{spans!r} is also text_field; a text cannot be its own spans"
         if spans in (options.get("group_fields") or ()):
             yield "group_fields", f"{spans!r} holds the spans; name keys that several rows share"
+
+    @classmethod
+    def gives(cls, options: Mapping[str, Any]) -> frozenset[Annotations]:
+        """Return what rows are labelled with: spans, which become tags, or labels of whole texts."""
+        return frozenset({"labels"} if options.get("spans_field") is None else {"tags", "spans"})
 
     def splits(self) -> tuple[Split, ...]:
         """Return the splits that have a file."""

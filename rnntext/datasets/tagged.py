@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from rnntext.datasets.rows import text_lines
 from rnntext.errors import DataError
-from rnntext.schemes import OUTSIDE, Scheme, first_fault, repaired, split_tag
+from rnntext.schemes import NEVER_BROKEN, OUTSIDE, PREFIXES, Scheme, first_fault, repaired, split_tag
 
-NEVER_BROKEN = ("none", "io")
-"""Schemes in which any tag may follow any other."""
 BARE_RETURN = "a carriage return stands within this line; save the file with line ends LF or CR LF"
 REPAIRED = "sentences with broken tags repaired"
+LIKE_SPANS = 'sentences with tags like those of spans, read as scheme "none" (set dataset.scheme if they are)'
+_is_like_span = re.compile(f"[{''.join(PREFIXES.values())}]-.").match
+_OUTSIDES = (OUTSIDE, "_")  # CoNLL-U writes nothing as an underscore
 _EDGE = ""  # stands for the edges of a sentence; no tag is empty
 
 
@@ -60,6 +62,7 @@ class TagCheck:
 
     Attributes:
         num_repaired: sentences that were broken.
+        num_like_spans: sentences whose tags look like those of spans, although their scheme says that they are none.
     """
 
     def __init__(self, path: str, scheme: Scheme, repair: bool) -> None:
@@ -69,6 +72,7 @@ class TagCheck:
         # Whether tags can stand as they do is a matter of neighbours alone, and there are few pairs of tags.
         self._known: set[tuple[str, str]] = set()
         self.num_repaired = 0
+        self.num_like_spans = 0
 
     def __call__(self, tags: Sequence[str], lines: Sequence[int]) -> tuple[str, ...]:
         """Return the tags of one sentence; ``lines`` are those of its tokens.
@@ -77,6 +81,8 @@ class TagCheck:
             DataError: a tag is none of the scheme's, or cannot stand where it stands; names its line.
         """
         if self._scheme == "none":
+            like = all(tag in _OUTSIDES or _is_like_span(tag) for tag in tags)
+            self.num_like_spans += like and not all(tag in _OUTSIDES for tag in tags)
             return tuple(tags)
         pairs = set(pairwise([_EDGE, *tags, _EDGE]))
         if pairs <= self._known:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from rnntext.contracts import Batch, Vocabulary
 from rnntext.embeddings.spelling import NUM_BYTES, PADDING, SpellingTable
 
+DEFAULT_WIDTHS = (3,)
 NEVER = -1e9
 """The sum of a filter whose middle stands on padding."""
 
@@ -28,7 +30,8 @@ class CharCnnEmbedding(nn.Module):
         vocabulary: not used; tokens are read as they stand in the text.
         output_dim: width E: the number of filters, in equal shares for each of widths.
         byte_dim: width of a byte's own vector.
-        widths: how many neighbouring bytes a filter reads; several kinds of filter where several are given.
+        widths: how many neighbouring bytes a filter reads, 3 unless set; several kinds of filter where several are
+            given.
         max_bytes: a longer token is read by its first and last bytes, half of them each.
         byte_dropout: share of the bytes' vectors' numbers dropped in training.
         dropout: share of the token's numbers dropped in training.
@@ -53,7 +56,7 @@ class CharCnnEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         self.output_dim = output_dim
-        self.widths = [3] if widths is None else widths
+        self.widths = list(DEFAULT_WIDTHS if widths is None else widths)
         self.byte_weight = nn.Parameter(torch.empty(NUM_BYTES, byte_dim))
         shares = [
             output_dim // len(self.widths) + (place < output_dim % len(self.widths))
@@ -71,6 +74,13 @@ class CharCnnEmbedding(nn.Module):
         nn.init.uniform_(self.byte_weight, -bound, bound)
         with torch.no_grad():
             self.byte_weight[PADDING].zero_()
+
+    @classmethod
+    def check_options(cls, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield (key, reason) for each combination that cannot work."""
+        kinds = len(options["widths"] or DEFAULT_WIDTHS)
+        if options["output_dim"] < kinds:
+            yield "output_dim", f"is shared by {kinds} kinds of filter (widths); set {kinds} or more"
 
     def forward(self, batch: Batch) -> Tensor:
         """Return float [B, T, E]."""

@@ -66,7 +66,8 @@ class LearnedEmbedding(nn.Module):
         """Count how rare words are, and start the first dimensions of each row, in one pass, where asked for.
 
         Raises:
-            DataError: there are more labels than dimensions, or there is only one label.
+            DataError: there are more labels than dimensions, there is only one label, or the labels are tags of
+                tokens.
 
         Source:
             Log-count ratio of Wang and Manning (2012), Baselines and bigrams, section 2.1, each count one up.
@@ -100,12 +101,22 @@ class LearnedEmbedding(nn.Module):
 
 
 def count_words(batches: Iterable[Batch], num_words: int) -> np.ndarray:
-    """Return int64 [L, V]: in how many texts with each target each word of the vocabulary occurs."""
+    """Return int64 [L, V]: in how many texts with each target each word of the vocabulary occurs.
+
+    Raises:
+        DataError: there are no targets, or a text has one twice, as tags of tokens do.
+    """
     counts = np.zeros((0, num_words), dtype=np.int64)
     for batch in batches:
         if batch.targets is None:
             raise DataError("the training split has no labels to start an embedding from")
         targets = batch.targets.cpu().numpy()
+        ordered = np.sort(targets, axis=1)
+        if ((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)).any():
+            raise DataError(
+                "embedding.label_start is for labels of whole texts, and these are tags of tokens: every word would "
+                "count for every tag of its text; set it to 0"
+            )
         more = int(targets.max(initial=0)) + 1 - len(counts)
         counts = np.pad(counts, ((0, max(0, more)), (0, 0)))
         texts = np.nonzero(batch.mask.cpu().numpy())[0]

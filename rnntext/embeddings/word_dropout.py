@@ -62,7 +62,8 @@ class RareWords(nn.Module):
             yield batch
 
     def chances(self, token_ids: Tensor) -> Tensor | None:
-        """Return float [B, T], the chance of each token; None where none is dropped."""
+        """Return float [B, T], the chance of each token, 0 if it was never counted; None where none is dropped."""
         if not self.strength or not self.training:
             return None
-        return self.strength / (self.strength + self.get_buffer("counts")[token_ids])
+        counts = self.get_buffer("counts")[token_ids]
+        return (counts > 0) * (self.strength / (self.strength + counts))

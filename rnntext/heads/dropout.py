@@ -21,7 +21,7 @@ class Dropout(nn.Module):
 
     def __init__(self, probability: float) -> None:
         super().__init__()
-        self.threshold = round(probability * STEPS)
+        self.threshold = min(round(probability * STEPS), STEPS - 1)  # what is kept is scaled by 1 over its share
 
     def forward(self, states: Tensor) -> Tensor:
         """Return the states, some of their numbers zero in training."""
@@ -32,4 +32,4 @@ class Dropout(nn.Module):
         words = torch.empty((states.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
         draws = words.view(torch.int16)[: states.numel()].view(states.shape)
         kept = draws >= self.threshold - STEPS // 2
-        return states * (kept * (STEPS / (STEPS - self.threshold)))
+        return states * (kept * (STEPS / (STEPS - self.threshold))).to(states.dtype)

@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from rnntext.baselines import Baseline
-from rnntext.contracts import UNKNOWN_ID, Batch, Encoded, Example, HeadOutput, Reads
+from rnntext.contracts import UNKNOWN_ID, Annotations, Batch, Encoded, Example, HeadOutput, Reads
 from rnntext.errors import DataError, suggest
 from rnntext.heads.crf import Crf
 from rnntext.heads.dropout import Dropout
@@ -104,9 +104,14 @@ class TaggingHead(nn.Module):
         self.crf = Crf(self.tags.allowed) if crf else None
 
     @classmethod
+    def needs(cls, options: Mapping[str, Any]) -> frozenset[Annotations]:
+        """Return that texts must have tags; to be written in another scheme, these must be parts of spans."""
+        return frozenset({"tags"}) if options["scheme"] == "data" else frozenset({"tags", "spans"})
+
+    @classmethod
     def why_whole(cls, options: Mapping[str, Any]) -> str | None:
         """Return why texts must be read whole; see ``contracts``."""
-        return "tagging reads both directions of every token at once; leave encoder.chunk_tokens out"
+        return "tagging reads both directions of every token at once"
 
     @classmethod
     def learn_labels(cls, examples: Iterable[Example]) -> dict[str, Any]:
@@ -128,14 +133,14 @@ class TaggingHead(nn.Module):
             counts.update(example.label)
         if len(schemes) > 1:
             raise DataError(f"the texts have tags of several schemes: {', '.join(sorted(schemes))}; state one")
+        if not counts:
+            raise DataError("no text of the training split has a token; there is nothing to learn")
         (scheme,) = schemes
         if scheme == "none":
             names = sorted(counts)
         else:
             types = {split_tag(tag, scheme)[1] for tag in counts} - {""}
             names = all_tags(sorted(types), scheme)
-        if not counts:
-            raise DataError("no text of the training split has a token; there is nothing to learn")
         if len(names) < 2:
             raise DataError(
                 f"all {counts.total():,} tokens of the training split have the tag {names[0]!r}; there is nothing to "
@@ -208,8 +213,10 @@ class TaggingHead(nn.Module):
     def predictions(self, output: TaggingOutput, batch: Batch, top_k: int | None = None) -> list[dict[str, Any]]:
         """Return tokens with tags, their probabilities and places in the text, and the spans that the tags make.
 
-        A probability is that of the token's tag over all sequences (of a CRF: the marginal). ``top_k`` adds, under
-        ``paths``, the most probable sequences of tags as a whole.
+        A probability is that of the token's tag over all sequences (of a CRF: the marginal). Where the head's scheme
+        is not the data's, it is that of all the head's own tags which the data write alike: exact if the head's is
+        the finer of the two and the sequence is not broken, as a CRF's never is. ``top_k`` adds, under ``paths``,
+        the most probable sequences of tags as a whole, each at least as probable as it says.
         """
         paths = self._paths(output)
         shares = self._probabilities(output)
