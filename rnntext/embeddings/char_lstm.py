@@ -24,7 +24,7 @@ class CharLstmEmbedding(nn.Module):
     Reads the raw token (case, digits, endings), whatever the vocabulary makes of it, as UTF-8: no alphabet has to be
     learnt, and any script can be read. Each distinct token of a batch is computed once.
 
-    Choose ``char_cnn`` first, which takes a sixth of the time; this one where it scores better on your data.
+    Choose ``char_cnn`` first, which takes about a fifth of the time; this one where it scores better on your data.
 
     Args:
         vocabulary: not used; tokens are read as they stand in the text.

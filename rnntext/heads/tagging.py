@@ -47,7 +47,8 @@ class TaggingHead(nn.Module):
         crf: whether a sequence of tags is scored as a whole, moves that the scheme forbids being ruled out: better
             spans, and a little slower. For parts of speech it brings next to nothing.
         scheme: in which the network tags; data means as the data do. bioes tells first, inner, last and only
-            tokens of a span apart, and often scores better; answers are in the scheme of the data in any case.
+            tokens of a span apart, and often scores better; io makes one span of neighbours of one type. Answers are
+            in the scheme of the data in any case.
         dropout: share of each state's numbers dropped in training.
     """
 
