@@ -34,8 +34,8 @@ class WordShapeEmbedding(nn.Module):
     run of one kind four are kept: "McArthur-2" is XxXxxxx-d. Features share rows by hashing, so there is nothing to
     learn before training.
 
-    Choose it beside a table of words, and beside ``char_cnn``: with ``affixes`` it is cheap, and helps with words that
-    the training split does not have.
+    Choose it beside a table of words, and beside ``char_cnn``: with ``affixes`` it is cheap, and helps with words
+    that the training split does not have.
 
     Args:
         vocabulary: not used; tokens are read as they stand in the text.
