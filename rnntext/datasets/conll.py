@@ -11,7 +11,7 @@ from pydantic import Field
 
 from rnntext.contracts import Annotations, Example, FilePath, Split
 from rnntext.datasets.rows import given_splits, short_name, source_of
-from rnntext.datasets.tagged import LIKE_SPANS, REPAIRED, TagCheck, blocks, keep_notes, repair_faults
+from rnntext.datasets.tagged import LIKE_SPANS, REPAIRED, TagCheck, annotations_of, blocks, keep_notes, repair_faults
 from rnntext.errors import DataError
 from rnntext.schemes import Scheme
 
@@ -85,7 +85,7 @@ class ConllDataset:
     @classmethod
     def gives(cls, options: Mapping[str, Any]) -> frozenset[Annotations]:
         """Return that sentences have tags, and whether these are parts of spans."""
-        return frozenset({"tags"}) if options.get("scheme") == "none" else frozenset({"tags", "spans"})
+        return annotations_of(options)
 
     def splits(self) -> tuple[Split, ...]:
         """Return the splits that have a file."""

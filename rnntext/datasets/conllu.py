@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 from rnntext.contracts import Annotations, Example, FilePath, Split
 from rnntext.datasets.conllu_sentences import COLUMNS, FORM, LEMMA, Sentence, sentences
 from rnntext.datasets.rows import given_splits, repeated, short_name, source_of
-from rnntext.datasets.tagged import LIKE_SPANS, REPAIRED, TagCheck, keep_notes, repair_faults
+from rnntext.datasets.tagged import LIKE_SPANS, REPAIRED, TagCheck, annotations_of, keep_notes, repair_faults
 from rnntext.errors import DataError, UsageError, suggest
 from rnntext.schemes import OUTSIDE, Scheme
 
@@ -86,7 +86,7 @@ class ConlluDataset:
     @classmethod
     def gives(cls, options: Mapping[str, Any]) -> frozenset[Annotations]:
         """Return that sentences have tags, and whether these are parts of spans."""
-        return frozenset({"tags"}) if options.get("scheme") == "none" else frozenset({"tags", "spans"})
+        return annotations_of(options)
 
     def splits(self) -> tuple[Split, ...]:
         """Return the splits that have a file."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+from rnntext.contracts import Annotations
 from rnntext.datasets.rows import text_lines
 from rnntext.errors import DataError
 from rnntext.schemes import NEVER_BROKEN, OUTSIDE, PREFIXES, Scheme, first_fault, repaired, split_tag
@@ -36,6 +37,11 @@ def blocks(path: str) -> Iterator[list[tuple[int, str]]]:
             block = []
     if block:
         yield block
+
+
+def annotations_of(options: Mapping[str, Any]) -> frozenset[Annotations]:
+    """Return what sentences with tags of ``options["scheme"]`` give to a head."""
+    return frozenset({"tags"}) if options.get("scheme") == "none" else frozenset({"tags", "spans"})
 
 
 def repair_faults(options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

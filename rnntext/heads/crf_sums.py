@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 WIDEST = 150.0
-"""Scores of one step that lie further apart are summed as logarithms, exact at any size and ten times slower: where a
+"""Scores of one step that lie further apart are summed as logarithms, exact at any size and slower: where a
 forbidden move rules the best of them out, products of the rest would not fit into float64."""
 LEAST = -200.0  # for what stands at padding, so that it gives numbers
 TINY = 1e-300
@@ -71,7 +71,8 @@ def _recursions(
 ) -> _Recursions:
     """Sum over all sequences forwards and, if asked for, backwards.
 
-    Sums of products, scaled to one at each step, in float64: log-sum-exp over [B, L, L] would cost ten times as much.
+    Sums of products, scaled to one at each step, in float64: log-sum-exp over [B, L, L] costs two to four times as
+    much (17 tags, 32 and 64 texts of 15 to 40 tokens, one thread).
     Backwards is forwards over each text reversed within its length, with every move turned round, so that both are
     one loop, and padding comes last in both.
     """
