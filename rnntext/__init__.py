@@ -18,7 +18,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from rnntext import registry
-    from rnntext.prediction import TrainedModel, load
+    from rnntext.loading import load
+    from rnntext.prediction import TrainedModel
     from rnntext.recipe import Recipe, read_recipe
     from rnntext.registry import register
     from rnntext.running import Run, run
@@ -43,7 +44,7 @@ _HOMES = {
     "Run": "rnntext.running",
     "SeedRuns": "rnntext.seeds",
     "TrainedModel": "rnntext.prediction",
-    "load": "rnntext.prediction",
+    "load": "rnntext.loading",
     "read_recipe": "rnntext.recipe",
     "register": "rnntext.registry",
     "run": "rnntext.running",

@@ -76,13 +76,26 @@ class Collator:
         self.token_ids = token_ids
         self.device = device or torch.device("cpu")
 
+    def training_rows(self, options: BatchingOptions, seed: Sequence[int]) -> list[np.ndarray]:
+        """Return the rows of each batch of one epoch; see ``training_batches``."""
+        return training_batches(self.split.types.lengths, options, seed)
+
+    def evaluation_rows(self, options: BatchingOptions) -> list[np.ndarray]:
+        """Return the rows of each batch of an evaluation; see ``evaluation_batches``."""
+        return evaluation_batches(self.split.types.lengths, options)
+
+    def longest_rows(self, options: BatchingOptions) -> np.ndarray:
+        """Return the rows of the largest batch that there can be, padding included."""
+        lengths = self.split.types.lengths
+        return max(self.evaluation_rows(options), key=lambda rows: len(rows) * int(lengths[rows].max()))
+
     def batch(self, rows: np.ndarray) -> Batch:
         """Return the batch of these rows."""
         type_ids = self.split.types.padded(rows, -1)
         token_ids = self.token_ids[type_ids]
         if len(rows) > 1:  # one text alone has no padding
             np.putmask(token_ids, type_ids < 0, PAD_ID)
-        targets = None if self.split.targets is None else self._tensor(self.split.targets.padded(rows, -1))
+        targets = None if self.split.targets is None else self._tensor(self.targets(rows))
         return Batch(
             token_ids=self._tensor(token_ids),
             lengths=self._tensor(self.split.types.ends[rows + 1] - self.split.types.ends[rows]),
@@ -91,6 +104,12 @@ class Collator:
             types=self.types,
             rows=rows,
         )
+
+    def targets(self, rows: np.ndarray) -> np.ndarray:
+        """Return int64 [len(rows), S], -1 after the last of each; targets that are tokens as vocabulary ids."""
+        assert self.split.targets is not None
+        targets = self.split.targets.padded(rows, -1)
+        return np.where(targets < 0, targets, self.token_ids[targets]) if self.split.targets_are_types else targets
 
     def batches(self, all_rows: Sequence[np.ndarray]) -> Iterator[Batch]:
         """Yield the batch of each group of rows."""

@@ -7,6 +7,7 @@ before a command needs it.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import warnings
@@ -103,7 +104,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("-q", "--quiet", action="store_true", help="print the run folder alone")
     takes_recipe(command("check", commands.check, "say whether a recipe is valid, with every problem; read no data"))
     takes_recipe(command("show", commands.show, "print every value of a recipe with its origin"))
-    takes_recipe(command("describe", commands.describe, "print each stage with shapes, parameters and memory"))
+    describe = command(
+        "describe", commands.describe, "print each stage with shapes, parameters and memory; count texts and tokens"
+    )
+    takes_recipe(describe)
+    describe.add_argument(
+        "--zipf", metavar="FILE", help="draw count against rank of the tokens (.svg, .png, .pdf; needs matplotlib)"
+    )
     command("schema", commands.schema, "print the JSON Schema of recipes")
     command("recipes", commands.recipes, "list the recipes that come with rnntext")
     copy = command("copy", commands.copy, "copy a recipe that comes with rnntext, with its data, into this folder")
@@ -115,7 +122,10 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("file", metavar="FILE", nargs="?", default="-", help="texts, one a line (-: standard input)")
     predict.add_argument("--text", action="append", help="a text; may be repeated")
     predict.add_argument(
-        "--top-k", type=_positive, metavar="K", help="the K most probable labels alone; of tags, K sequences as well"
+        "--top-k",
+        type=_positive,
+        metavar="K",
+        help="the K most probable labels, words of a blank or next tokens alone; of tags, K sequences as well",
     )
     predict.add_argument("--sentences", action="store_true", help="tag each sentence of a text on its own")
     predict.add_argument(
@@ -128,6 +138,25 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("run", metavar="RUN", help="a run folder")
     evaluate.add_argument("file", metavar="FILE", help="labelled data of the recipe's dataset type")
     evaluate.add_argument("--json", action="store_true", help="print one flat object of metrics")
+    generate = command("generate", commands.generate, "go on with a text, by a model that tells the next token")
+    generate.add_argument("run", metavar="RUN", help="a run folder")
+    generate.add_argument("--prompt", metavar="TEXT", required=True, help="the text to begin with")
+    generate.add_argument("--length", type=_positive, metavar="N", required=True, help="tokens to add")
+    generate.add_argument(
+        "--temperature",
+        type=_temperature,
+        metavar="T",
+        default=1.0,
+        help="below 1 the probable becomes more probable, above 1 less; 0 takes the most probable (default: 1)",
+    )
+    generate.add_argument("--top-k", type=_positive, metavar="K", help="draw from the K most probable tokens alone")
+    generate.add_argument(
+        "--seed", type=_seed, metavar="S", default=1, help="the same gives the same text (default: 1)"
+    )
+    generate.add_argument(
+        "--samples", type=_positive, metavar="M", default=1, help="so many texts, with seeds S, S + 1, ..."
+    )
+    generate.add_argument("--json", action="store_true", help="print an object a line: prompt, text, seed")
     return parser
 
 
@@ -135,3 +164,19 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
     return int(text)
+
+
+def _seed(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 up")
+    return int(text)
+
+
+def _temperature(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 up")
+    return number

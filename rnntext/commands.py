@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnntext import registry
 from rnntext.contracts import KINDS
-from rnntext.errors import UsageError
+from rnntext.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,6 +44,12 @@ def run(given: Namespace) -> int:
         console.print(closing_table(finished.metrics, network))
         for table in group_tables(finished.metrics, network):
             console.print(table)
+        if recipe.leaks and hasattr(recipe.head.part, "next_token"):
+            print(
+                "LEAKED: these figures say nothing of what the model can do. To see what it can: "
+                f"rnntext generate {finished.path} --prompt TEXT --length 200",
+                file=sys.stderr,
+            )
     print(finished.path)
     if finished.interrupted:
         kept = finished.metrics["training"]["best_epoch"]
@@ -81,6 +87,11 @@ def check(given: Namespace) -> None:
     for text in recipe.left_behind:
         print(text, file=sys.stderr)
     print(f"{given.recipe}: valid")
+    if recipe.leaks:
+        from rnntext.evaluation import LEAKS
+
+        what = " and ".join(LEAKS[leak] for leak in sorted(recipe.leaks))
+        print(f"LEAKED: the encoder reads {what}; every figure of a run is marked", file=sys.stderr)
     for key in recipe.needs:
         print(f"needs: {key}")
 
@@ -110,18 +121,28 @@ def show(given: Namespace) -> None:
 def _toml(value: Any) -> str:
     import tomlkit
 
+    if isinstance(value, dict):  # on one line, as every value here
+        table = tomlkit.inline_table()
+        table.update(value)
+        return table.as_string()
     return "(none)" if value is None else tomlkit.item(value).as_string()
 
 
 def describe(given: Namespace) -> None:
-    """Print each stage of a recipe's network."""
+    """Print each stage of a recipe's network, and what its data are like; draw the latter if asked to."""
     from rich.box import SIMPLE
     from rich.table import Table
+    from rich.text import Text
 
-    from rnntext import describing
+    from rnntext import describing, zipf
     from rnntext.recipe import read_recipe
+    from rnntext.running import needs_problem
 
     recipe = read_recipe(given.recipe, given.settings)
+    if given.zipf is not None:
+        zipf.check_plot(given.zipf)
+        if recipe.needs:
+            raise RecipeError([needs_problem(recipe, key) for key in recipe.needs])
     found = describing.describe(recipe, lambda text: print(text, file=sys.stderr))
     texts, steps = found.batch
     table = Table(title=f"{recipe.name}: the longest batch, B {texts}, T {steps}", box=SIMPLE, title_justify="left")
@@ -129,14 +150,20 @@ def describe(given: Namespace) -> None:
         table.add_column(heading)
     table.add_column("parameters", justify="right")
     for stage in found.stages:
-        table.add_row(stage.name, stage.part, stage.gives, f"{stage.parameters:,}" if stage.parameters else "")
+        parameters = f"{stage.parameters:,}" if stage.parameters else ""
+        table.add_row(stage.name, stage.part, Text(stage.gives), parameters)  # [b is no markup
     console = _console()
     console.print(table)
     parts = ", ".join(f"{name} {size:,.1f}" for name, size in found.megabytes.items())
     total = sum(found.megabytes.values())
-    parameters = sum(stage.parameters for stage in found.stages)
-    console.print(f"parameters: {parameters:,}", highlight=False)
+    console.print(f"parameters: {sum(stage.parameters for stage in found.stages):,}", highlight=False)
     console.print(f"memory of a training step at that batch: {total:,.1f} MB ({parts})", highlight=False)
+    if found.data is not None:
+        for counts in describing.data_tables(found.data):
+            console.print(counts, highlight=False)
+        if given.zipf is not None:
+            zipf.draw(found.data.train, recipe.name, given.zipf, found.cut)
+            print(given.zipf)
 
 
 def schema(given: Namespace) -> None:
@@ -195,7 +222,7 @@ def list_parts(given: Namespace) -> None:
 def predict(given: Namespace) -> int:
     """Answer texts: one JSON object a line, or columns of tokens and tags."""
     from rnntext.answering import answer_lines, columns_of, text_lines_of
-    from rnntext.prediction import load
+    from rnntext.loading import load
 
     if given.text is not None and given.file != "-":
         raise UsageError(f"give --text or a file, not both: {given.file}")
@@ -225,6 +252,8 @@ def predict(given: Namespace) -> int:
         print(
             f"{counts.without_tokens:,} of {counts.texts:,} texts had no tokens: read as one <unk>", file=sys.stderr
         )
+    if counts.without_blanks:
+        print(f"{counts.without_blanks:,} of {counts.texts:,} texts have no blank; write it ____", file=sys.stderr)
     if failed:
         print(f"{failed:,} lines could not be read", file=sys.stderr)
     return 1 if failed else 0
@@ -239,10 +268,35 @@ def _json_line(values: Any) -> str:
     return line
 
 
+def generate(given: Namespace) -> None:
+    """Go on with a text, once or several times."""
+    from rnntext.generating import LAST_TOKENS
+    from rnntext.loading import load
+
+    model = load(given.run)
+    if model.model.leaks:
+        print(
+            f"this model is LEAKED: it learnt to read the next token off the text; the last {LAST_TOKENS} tokens are "
+            "read anew at each step",
+            file=sys.stderr,
+        )
+    for seed in range(given.seed, given.seed + given.samples):
+        text = model.generate(given.prompt, given.length, temperature=given.temperature, top_k=given.top_k, seed=seed)
+        if given.json:
+            print(_json_line({"prompt": given.prompt, "text": text, "seed": seed}))
+            continue
+        if seed > given.seed:
+            print()
+        encoding = sys.stdout.encoding or "utf-8"
+        print(text.encode(encoding, "backslashreplace").decode(encoding))
+    if unknown := model.counts.unknown_in_prompts:
+        print(f"the vocabulary does not know these of the prompt, read as <unk>: {unknown}", file=sys.stderr)
+
+
 def evaluate(given: Namespace) -> None:
     """Score a model on a labelled file."""
+    from rnntext.loading import load
     from rnntext.metrics import split_by_type
-    from rnntext.prediction import load
     from rnntext.summary import scores_table
 
     model = load(given.run)
@@ -250,13 +304,18 @@ def evaluate(given: Namespace) -> None:
     notes = list(model.counts.notes)
     if model.counts.spans_misaligned:
         notes.append(f"spans that do not begin and end with a token: {model.counts.spans_misaligned:,}")
+    if model.counts.without_question:
+        notes.append(
+            f"texts that ask nothing (too short, no word that may be cut out, or a blank without an answer): "
+            f"{model.counts.without_question:,}"
+        )
     for note in notes:
         print(note, file=sys.stderr)
     if given.json:
         print(json.dumps(counts.scores()))
         return
     console = _console()
-    console.print(scores_table(counts.scores(), counts.texts))
+    console.print(scores_table(counts.scores(), counts.texts, getattr(model.model.head, "units", None)))
     for field, groups in counts.groups().items():
         for value, scores in groups.items():
             together, _ = split_by_type(scores)

@@ -32,6 +32,23 @@ What every part promises, besides the methods of its kind:
   with these options it needs whole texts.
 - A head may set ``points_at_tokens = True``: at prediction its batches then bring ``texts`` and ``offsets``. A class
   method ``join(answers, starts)`` of it makes one answer of a text from those of its sentences, at int ``starts``.
+- A head may name ``vocabulary`` and ``embeddings`` (the list of the model's) among its constructor's arguments: they
+  are wired then. It may keep an embedding's ``weight`` as a parameter of its own: tied, and stored once.
+- A head may define ``conceal(batch)`` -> Batch: what the embeddings and the encoder get to read in its place, such as
+  the same texts with tokens hidden; its ``targets`` are those that the head is called with.
+- A head that sets ``fills_blanks = True`` says what stands at the ``____`` of a text: each is one token, ``BLANK``,
+  for which the vocabulary keeps a row. Its targets are tokens: ``encode_targets`` returns strings, to be looked up,
+  with None between groups. Texts of the validation and test splits without a ``____`` are cut by the dataset's
+  ``cut_blanks(counts, random)``: from int64 [tokens], how often each token's word occurs in training (0: unknown to
+  the vocabulary), it returns the positions to hide; [] leaves the text out.
+- A dataset whose attribute ``windows`` is (num_steps, "random" or "sequential") is one stream of tokens a split: its
+  texts follow on from one another, and are read in windows, whose targets are the tokens that come next, by a head
+  that sets ``reads_windows = True``. Splits that it does not give are cut off its end. It says so in ``gives``.
+- A head may define ``next_token(states)``: of float [b, D], float [b, V] log probabilities of the token that follows,
+  for ``rnntext generate``.
+- An option ``allow_leak`` of a head lets an encoder read what the head ``hides``; every figure is then marked.
+- An instance of a head may have ``units``: what the metric of a name is counted in or per.
+- An instance of a head may have ``gives``: in words, with shape, what its logits come to, for ``rnntext describe``.
 - An encoder may have an attribute ``kernel``: in words what computes it on a CPU, for ``rnntext describe``.
 - It may define ``refused_options``: a mapping of option names that people try to the reason against them.
 
@@ -63,10 +80,15 @@ WIRED: Mapping[str, frozenset[str]] = {
 }
 """The constructor arguments of each kind that rnntext fills in; all others are recipe options."""
 
+WIRED_ON_REQUEST: Mapping[str, frozenset[str]] = {"heads": frozenset({"vocabulary", "embeddings"})}
+"""Likewise, if a constructor names them."""
+
 KINDS = tuple(WIRED)
 
 PAD_ID, UNKNOWN_ID = 0, 1
 """Ids of ``<pad>`` and ``<unk>`` in every vocabulary."""
+BLANK = "<blank>"
+"""The token that stands for a hidden one, written ``____`` in texts; of heads that set ``fills_blanks``."""
 
 
 class _FileMarker: ...
@@ -81,8 +103,8 @@ FileOrName = Annotated[str, _FileOrNameMarker]
 """A path like ``FilePath`` if there is such a file or folder; otherwise a name, left as it is."""
 
 Split = Literal["train", "validation", "test"]
-Annotations = Literal["labels", "tags", "spans"]
-"""Labels of whole texts; tags, one a token; tags that are parts of spans."""
+Annotations = Literal["labels", "tags", "spans", "windows", "sequence"]
+"""Labels of whole texts; tags, one a token; tags that are parts of spans; windows of a stream; these in sequence."""
 Reads = Literal["future", "own_token"]
 """What may reach the state at a token although a task must hide it.
 
@@ -103,6 +125,8 @@ class Example:
     """What the tags of ``label`` say of spans, one of ``rnntext.schemes.Scheme``; None where it holds no tags."""
     spans: tuple[tuple[int, int, str], ...] | None = None
     """(start, end, label), in characters, in the place of ``label``: turned into tags once the text is tokenized."""
+    choices: tuple[tuple[str, ...], ...] | None = None
+    """Of a text with blanks: what each may be filled with; ``label`` is then the answer, or a tuple of them."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Other columns of the row that somebody asked for, such as ``group_fields``."""
     line: int = 0
@@ -125,10 +149,14 @@ class Batch:
     """Distinct raw tokens, as they stand in the texts; the first is "", which stands for a text without tokens."""
     rows: np.ndarray | None = None
     """int64 [B], which examples of the split these are."""
+    goes_on: bool | None = None
+    """Of windows: whether each row follows on from the same row of the batch before; None of whole texts."""
     texts: Sequence[str] = ()
     """The B texts, untouched, and ``offsets``: at prediction, for a head that sets ``points_at_tokens``."""
     offsets: Sequence[Sequence[tuple[int, int]]] = ()
     """(start, end) in its text of each token, in characters; [] for a text without tokens."""
+    choices: Sequence[tuple[tuple[str, ...], ...] | None] = ()
+    """Likewise, what the blanks of each text may be filled with."""
 
     @property
     def mask(self) -> Tensor:
@@ -163,11 +191,20 @@ class Encoded:
         final: float [B, D]; the last real token read forwards, then the first token read backwards.
         state: every layer and direction, B first, to carry on from; None where it cannot be. Worked
             out when first asked for, since most heads never ask.
+        from_end: which of the D columns have read a text from its end down to the token; all others have read
+            nothing after it. None where both meet, or nobody said.
     """
 
-    def __init__(self, states: Tensor, final: Tensor, state: State | Callable[[], State] | None = None) -> None:
+    def __init__(
+        self,
+        states: Tensor,
+        final: Tensor,
+        state: State | Callable[[], State] | None = None,
+        from_end: slice | None = None,
+    ) -> None:
         self.states = states
         self.final = final
+        self.from_end = from_end
         self._state = state
 
     @property
@@ -222,6 +259,8 @@ class HeadOutput:
     """float, of a shape that the head chooses: [B, L] for classification."""
     loss: Tensor | None = None
     """float scalar, mean over the texts of the batch, so that means of batches add up; None without targets."""
+    count: int | None = None
+    """Of how many things the loss is the mean instead, such as tokens; None: of the texts."""
 
 
 class Part(Protocol):
@@ -327,8 +366,8 @@ class Head(Part, Protocol):
         """
 
     @classmethod
-    def encode_targets(cls, example: Example, labels: Mapping[str, Any], num_tokens: int) -> Sequence[int]:
-        """Return the target ids of one example: one a text, several, or one a token.
+    def encode_targets(cls, example: Example, labels: Mapping[str, Any], num_tokens: int) -> Sequence[Any]:
+        """Return the target ids of one example: one a text, several, one a token, or none. See ``fills_blanks``.
 
         Raises:
             DataError: the example's label is missing or was not in the training split.

@@ -10,8 +10,8 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,10 @@ from rnntext.caching import cache_error, cache_folder, file_digest
 from rnntext.contracts import Dataset, Example, Split
 from rnntext.errors import DataError
 from rnntext.recipe import PartChoice
+from rnntext.splitting import draw, draw_missing, is_whole, kinds_of
 from rnntext.tables import SplitOptions
 
 ROWS_A_WRITE = 5_000
-DEFAULT_VALIDATION_FRACTION = 0.1
 SCHEMA = pa.schema(
     {
         "text": pa.large_string(),
@@ -35,6 +35,7 @@ SCHEMA = pa.schema(
         "one_label": pa.bool_(),
         "scheme": pa.string(),
         "spans": pa.string(),  # JSON
+        "choices": pa.string(),  # JSON
         "fields": pa.string(),  # JSON
         "line": pa.int64(),
         "stratum": pa.int32(),  # rows with the same label(s), or tags of the same kinds, share a number
@@ -72,6 +73,10 @@ class Corpus:
     """Data file -> sha256."""
     notes: list[str] = field(default_factory=list)
     """What was skipped, drawn or changed on the way: nothing happens silently."""
+    windows: tuple[int, Any] | None = None
+    """As the dataset's attribute: whether each split is one stream, whose order means something."""
+    cut_blanks: Any = None
+    """The dataset's method, if it has one."""
 
 
 def read_corpus(choice: PartChoice, drawing: SplitOptions, seed: int) -> Corpus:
@@ -86,15 +91,18 @@ def read_corpus(choice: PartChoice, drawing: SplitOptions, seed: int) -> Corpus:
         DataError: a file cannot be read, or a drawn split would be empty.
     """
     reader: Dataset = choice.build()
-    corpus = Corpus({})
+    corpus = Corpus({}, windows=getattr(reader, "windows", None), cut_blanks=getattr(reader, "cut_blanks", None))
     for split in reader.splits():
         corpus.splits[split] = _read_split(reader, choice, split, corpus)
-    _draw_missing(corpus, drawing, seed)
+    draw_missing(corpus, drawing, seed)
     if drawing.limit is not None:
         for number, table in enumerate(corpus.splits.values()):
-            if len(table) > drawing.limit:
+            if len(table) > drawing.limit and corpus.windows is not None:
+                corpus.notes.append(f"{table.name}: the first {drawing.limit:,} of {len(table):,} lines (limit)")
+                table.rows = table.rows[: drawing.limit]
+            elif len(table) > drawing.limit:
                 corpus.notes.append(f"{table.name}: {drawing.limit:,} of {len(table):,} examples, drawn (limit)")
-                table.rows = np.sort(_draw(table, drawing.limit, (seed, 10 + number)))
+                table.rows = np.sort(draw(table, drawing.limit, (seed, 10 + number)))
     return corpus
 
 
@@ -182,7 +190,7 @@ def _as_row(example: Example, strata: dict[tuple[str, ...], int]) -> dict[str, A
     labels = None
     if example.label is not None:
         labels = list(example.label) if isinstance(example.label, tuple) else [example.label]
-    kinds = tuple(labels or ()) if _is_whole(example) else tuple(sorted(_kinds(example)))
+    kinds = tuple(labels or ()) if is_whole(example) else tuple(sorted(kinds_of(example)))
     stratum = strata.setdefault(kinds, len(strata))
     return {
         "text": example.text,
@@ -191,20 +199,11 @@ def _as_row(example: Example, strata: dict[tuple[str, ...], int]) -> dict[str, A
         "one_label": not several and example.spans is None,
         "scheme": example.scheme,
         "spans": None if example.spans is None else json.dumps(example.spans),
+        "choices": None if example.choices is None else json.dumps(example.choices),
         "fields": json.dumps(dict(example.fields)) if example.fields else None,
         "line": example.line,
         "stratum": stratum,
     }
-
-
-def _is_whole(example: Example) -> bool:
-    """Return whether the labels of a text are those of the whole text, not of its tokens."""
-    return example.scheme is None and example.spans is None
-
-
-def _kinds(example: Example) -> set[str]:
-    """Return the kinds of tags or spans that a text has."""
-    return {label for _, _, label in example.spans or ()} | set(example.label or ())
 
 
 def _open_table(path: Path) -> Any:
@@ -214,7 +213,7 @@ def _open_table(path: Path) -> Any:
     table = datasets.Dataset.from_file(str(path))
 
     def as_examples(columns: dict[str, list[Any]]) -> dict[str, list[Example]]:
-        names = ("text", "tokens", "label", "one_label", "scheme", "spans", "fields", "line")
+        names = ("text", "tokens", "label", "one_label", "scheme", "spans", "choices", "fields", "line")
         return {"example": [_as_example(*row) for row in zip(*(columns[name] for name in names), strict=True)]}
 
     return table.with_transform(as_examples)
@@ -227,6 +226,7 @@ def _as_example(
     one: bool,
     scheme: str | None,
     spans: str | None,
+    choices: str | None,
     fields: str | None,
     line: int,
 ) -> Example:
@@ -236,85 +236,10 @@ def _as_example(
         label=None if label is None else label[0] if one else tuple(label),
         scheme=scheme,
         spans=None if spans is None else tuple((start, end, name) for start, end, name in json.loads(spans)),
+        choices=None if choices is None else tuple(map(tuple, json.loads(choices))),
         fields=json.loads(fields) if fields else {},
         line=line,
     )
-
-
-def _draw_missing(corpus: Corpus, drawing: SplitOptions, seed: int) -> None:
-    """Hold out of the training split what the recipe asks for; validation always."""
-    train = corpus.splits["train"]
-    whole = len(train)
-    wanted: dict[Split, float] = {}
-    if drawing.test_fraction is not None and "test" not in corpus.splits:
-        wanted["test"] = drawing.test_fraction
-    if "validation" not in corpus.splits:
-        wanted["validation"] = drawing.validation_fraction or DEFAULT_VALIDATION_FRACTION
-    for number, (split, fraction) in enumerate(wanted.items()):
-        size = round(fraction * whole)
-        if not 0 < size < len(train):
-            raise DataError(
-                f"{split}_fraction = {fraction} of {whole} examples leaves {size} for {split} and "
-                f"{len(train) - size} to train on; give more data, another fraction or a {split} file",
-                train.file,
-            )
-        rows = np.sort(_leave_each_label(train, _draw(train, size, (seed, number))))
-        size = len(rows)
-        if not size:
-            raise DataError(
-                f"no {split} split can be drawn: each of the {whole} examples has a label of its own; check "
-                f"dataset.label_field, or give a {split} file",
-                train.file,
-            )
-        corpus.splits[split] = SplitTable(split, train.table, rows, train.file)
-        train.rows = np.setdiff1d(train.rows, rows, assume_unique=True)
-        corpus.notes.append(
-            f"{split}: {size:,} of the {whole:,} training examples, drawn by seed, labels in proportion"
-        )
-
-
-def _draw(split: SplitTable, size: int, seed: Sequence[int]) -> np.ndarray:
-    """Return ``size`` rows of a split, each label in proportion: evenly spaced after ordering by label."""
-    random = np.random.default_rng(seed)
-    shuffled = random.permutation(split.rows)
-    ordered = shuffled[np.argsort(_column(split, "stratum")[shuffled], kind="stable")]
-    places = (np.arange(size) + random.random()) * len(ordered) / size
-    drawn: np.ndarray = ordered[places.astype(np.int64)]
-    return drawn
-
-
-def _leave_each_label(split: SplitTable, drawn: np.ndarray) -> np.ndarray:
-    """Return the drawn rows less one of each label that would be drawn whole: what is tested must be taught.
-
-    Not where texts have several labels: few texts then share all of theirs. Of tags, one of each kind is left.
-    """
-    if not _column(split, "one_label").all():
-        return drawn if _is_whole(next(split.examples())) else _leave_each_tag(split, drawn)
-    strata = _column(split, "stratum")
-    left = set(strata[np.setdiff1d(split.rows, drawn)].tolist())
-    kept = []
-    for row in drawn.tolist():
-        if strata[row] in left:
-            kept.append(row)
-        left.add(strata[row])
-    return np.asarray(kept, dtype=np.int64)
-
-
-def _leave_each_tag(split: SplitTable, drawn: np.ndarray) -> np.ndarray:
-    """Return the drawn rows less those with a tag that would then be nowhere else."""
-    left: set[str] = set()
-    for example in replace(split, rows=np.setdiff1d(split.rows, drawn)).examples():
-        left |= _kinds(example)
-    kept = []
-    for row, example in zip(drawn.tolist(), replace(split, rows=drawn).examples(), strict=True):
-        if _kinds(example) <= left:
-            kept.append(row)
-        left |= _kinds(example)
-    return np.asarray(kept, dtype=np.int64)
-
-
-def _column(split: SplitTable, name: str) -> np.ndarray:
-    return np.asarray(split.table.with_format("numpy", columns=[name])[name][:])
 
 
 def _replace_text(path: Path, text: str) -> None:

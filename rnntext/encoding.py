@@ -40,6 +40,10 @@ class TypeTable:
         """Return the type id of each token, numbering new ones."""
         return list(map(self._ids.__getitem__, tokens))  # no Python a token, known or new
 
+    def numbers(self, tokens: Iterable[str | None]) -> list[int]:
+        """Return the type id of each token, -1 for None."""
+        return [-1 if token is None else self._ids[token] for token in tokens]
+
     @property
     def types(self) -> list[str]:
         """Return the token of each type id: always the same list, grown."""
@@ -122,6 +126,8 @@ class EncodedSplit:
     """Type ids of each text's tokens, at least one a text."""
     targets: Ragged | None
     """What the head made of each text's label; None for texts without."""
+    targets_are_types: bool = False
+    """Whether targets are ids of types, as those of a head that fills blanks."""
     groups: dict[str, tuple[list[str], np.ndarray]] = field(default_factory=dict)
     """Group field -> (its values, int32 [N] which one each text has)."""
     texts_cut: int = 0
@@ -182,6 +188,8 @@ def encode_examples(
     name: str = "texts",
     folder: Path | None = None,
     offsets: list[Offsets] | None = None,
+    read: Callable[[Example, Sequence[str]], Sequence[str]] | None = None,
+    keep_empty: bool = True,
 ) -> EncodedSplit:
     """Tokenize examples and encode their targets, row by row.
 
@@ -195,6 +203,8 @@ def encode_examples(
         name: of the split.
         folder: where the arrays live; None keeps them in memory.
         offsets: takes, where it is given, the place of each text's tokens in it.
+        read: turns the tokens of an example, as they stand in the text, into what is read.
+        keep_empty: whether a text without tokens is read as one ``<unk>``, and counted; else it is left out.
 
     Raises:
         DataError: a label does not fit; ``line`` names the row.
@@ -205,6 +215,7 @@ def encode_examples(
     cut = empty = 0
     misaligned = Misaligned()
     first: Callable[[str, int], Sequence[str]] | None = getattr(tokenizer, "first", None)
+    as_types = task is not None and getattr(task[0], "fills_blanks", False)
     with RaggedWriter(folder) as types, RaggedWriter(folder) as targets:
         for example in examples:
             if example.spans is not None:
@@ -222,17 +233,23 @@ def encode_examples(
             if max_tokens is not None and len(tokens) > max_tokens:
                 tokens = tokens[:max_tokens]
                 cut += 1
+            if read is not None:
+                tokens = read(example, tokens)
+            if not tokens and not keep_empty:
+                continue
             empty += not tokens
             types.append(table.encode(tokens or (EMPTY,)))
             if task is not None:
                 head, labels = task
-                targets.append(head.encode_targets(example, labels, max(1, len(tokens))))
+                wanted = head.encode_targets(example, labels, max(1, len(tokens)))
+                targets.append(table.numbers(wanted) if as_types else wanted)
             for field_name, (numbers, column) in groups.items():
                 column.append(numbers.setdefault(example.fields.get(field_name, ""), len(numbers)))
         return EncodedSplit(
             name,
             types.finish(),
             None if task is None else targets.finish(),
+            as_types,
             {
                 key: (list(numbers), np.frombuffer(column, dtype=np.int32))
                 for key, (numbers, column) in groups.items()
@@ -243,14 +260,19 @@ def encode_examples(
         )
 
 
-def type_counts(split: EncodedSplit, table: TypeTable) -> dict[str, int]:
-    """Return each raw token of a split with its number of occurrences; ``EMPTY`` left out."""
-    types = table.types
-    counts = np.zeros(len(types), dtype=np.int64)
+def occurrences(split: EncodedSplit, table: TypeTable) -> np.ndarray:
+    """Return int64 [types]: how often each raw token occurs in a split."""
+    counts = np.zeros(len(table.types), dtype=np.int64)
     values = split.types.values
     for start in range(0, len(values), VALUES_A_WRITE):
         counts += np.bincount(values[start : start + VALUES_A_WRITE], minlength=len(counts))
-    return {types[number]: int(counts[number]) for number in np.flatnonzero(counts) if number}
+    return counts
+
+
+def type_counts(split: EncodedSplit, table: TypeTable) -> dict[str, int]:
+    """Return each raw token of a split with its number of occurrences; ``EMPTY`` left out."""
+    counts = occurrences(split, table)
+    return {table.types[number]: int(counts[number]) for number in np.flatnonzero(counts) if number}
 
 
 def share_of_tokens(split: EncodedSplit, types: np.ndarray) -> float:

@@ -8,14 +8,18 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from rnntext.batching import Collator, evaluation_batches
-from rnntext.contracts import Batch, HeadOutput
+from rnntext.contracts import Batch
 from rnntext.encoding import EncodedSplit
 from rnntext.errors import DataError
 from rnntext.metrics import Scores
-from rnntext.model import TextModel
+from rnntext.model import Follower, TextModel
+from rnntext.streaming import AnyCollator
 from rnntext.tables import BatchingOptions
 
+LEAKED = "leaked_"
+"""Stands before every figure of a model that reads what it should predict."""
+LEAKS: Mapping[str, str] = {"future": "the future", "own_token": "the hidden token itself"}
+"""What an encoder reads then, by its name in ``contracts.Reads``, in words."""
 GroupScores = dict[str, dict[str, dict[str, float]]]
 """Group field -> value of the field -> metric -> value; ``texts`` is their number."""
 
@@ -26,13 +30,16 @@ class GroupedScores:
 
     Args:
         make_scores: gives a fresh counter of the head's metrics.
+        prefix: stands before the name of each metric.
     """
 
     make_scores: Callable[[], Scores]
+    prefix: str = ""
     total: Scores = field(init=False)
     texts: int = 0
     loss_sum: float | None = None
     """Of all texts; None where no loss was counted."""
+    loss_count: int = 0
     _groups: dict[str, dict[str, tuple[Scores, int]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -53,21 +60,25 @@ class GroupedScores:
 
     def scores(self) -> dict[str, float]:
         """Return metric -> value over all texts; ``loss`` too where there was one."""
-        loss = {} if self.loss_sum is None else {"loss": self.loss_sum / max(1, self.texts)}
-        return {**self.total.compute(), **loss}
+        loss = {} if self.loss_sum is None else {"loss": self.loss_sum / max(1, self.loss_count)}
+        return self._named({**self.total.compute(), **loss})
+
+    def _named(self, scores: dict[str, float]) -> dict[str, float]:
+        return {self.prefix + name: value for name, value in scores.items()}
 
     def groups(self) -> GroupScores:
         """Return the scores of each group."""
         return {
             name: {
-                value: {"texts": count, **counter.compute()} for value, (counter, count) in sorted(counters.items())
+                value: {"texts": count, **self._named(counter.compute())}
+                for value, (counter, count) in sorted(counters.items())
             }
             for name, counters in self._groups.items()
         }
 
 
 def evaluate(
-    model: TextModel, texts: Collator, batching: BatchingOptions, into: GroupedScores | None = None
+    model: TextModel, texts: AnyCollator, batching: BatchingOptions, into: GroupedScores | None = None
 ) -> GroupedScores:
     """Score a model on labelled texts.
 
@@ -79,14 +90,17 @@ def evaluate(
     """
     model.eval()
     head = model.head
-    counts = into or GroupedScores(head.scores)
+    counts = into or GroupedScores(head.scores, LEAKED if model.leaks else "")
+    follow = Follower(model)
     with torch.inference_mode():
-        for batch in texts.batches(evaluation_batches(texts.split.types.lengths, batching)):
-            output: HeadOutput = model(batch)
+        for batch in texts.batches(texts.evaluation_rows(batching)):
+            output = follow(batch)
             groups = {} if into is None else groups_of(texts.split, rows_of(batch))
             counts.update(head.answers(output), targets_of(batch), groups)
             if output.loss is not None:
-                counts.loss_sum = (counts.loss_sum or 0.0) + float(output.loss) * len(batch.lengths)
+                count = len(batch.lengths) if output.count is None else output.count
+                counts.loss_sum = (counts.loss_sum or 0.0) + float(output.loss) * count
+                counts.loss_count += count
     return counts
 
 

@@ -1,8 +1,7 @@
-"""What a model may be given: texts, mappings with ``text`` or ``tokens``; in windows, and cut into sentences."""
+"""What a model may be given: texts, mappings with ``text`` or ``tokens``; in windows."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -12,18 +11,6 @@ from rnntext.errors import UsageError
 
 CHARACTERS_A_WINDOW = 1 << 22
 """A window of long texts ends earlier: with the text that makes it so many characters."""
-CHARACTERS_A_PARAGRAPH = 100_000
-"""A longer paragraph is handed to the sentence splitter in pieces; it refuses a million characters."""
-
-LONGEST_RUN = 256
-"""Of a longer run without a blank, the splitter is shown the end alone; it takes time by the square of its length."""
-
-_half_pairs = re.compile("[\ud800-\udfff]")
-_long_runs = re.compile(rf"\S{{{LONGEST_RUN + 1},}}")
-# The end of a sentence of Chinese or Japanese, which no blank has to follow: its marks, and what closes quotes and
-# brackets behind them. A straight quotation mark may also open one, unless a blank follows.
-_full_stop = r"""[。！？](?:[。！？.!?…」』”’»）】》〉〕］｝〗)\]}]|["'](?!\S))*"""
-_stops = re.compile(rf"({_full_stop})\s*|\n[^\S\n]*\n\s*")
 
 Item = TypeVar("Item")
 Text = str | Mapping[str, Any]
@@ -31,22 +18,34 @@ Text = str | Mapping[str, Any]
 
 
 def as_example(text: Text) -> Example:
-    """Return the example of a text, or of a mapping with ``text`` or ``tokens``.
+    """Return the example of a text, or of a mapping with ``text`` or ``tokens``, and perhaps ``choices``.
+
+    ``choices`` is a list of strings that a blank may be filled with, or a list of such lists, one a blank.
 
     Raises:
-        UsageError: it is neither, or one of the two is there and of another kind; null is as good as nothing.
+        UsageError: it is neither, or something is there and of another kind; null is as good as nothing.
     """
     if isinstance(text, str):
         return Example(text)
     if isinstance(text, Mapping):
-        tokens, whole = text.get("tokens"), text.get("text")
+        tokens, whole, choices = text.get("tokens"), text.get("text"), _choices(text.get("choices"))
         if whole is None or isinstance(whole, str):
             if isinstance(tokens, list | tuple) and all(isinstance(token, str) for token in tokens):
-                return Example(joined(tokens) if whole is None else whole, tuple(tokens))
+                return Example(joined(tokens) if whole is None else whole, tuple(tokens), choices=choices)
             if tokens is None and whole is not None:
-                return Example(whole)
+                return Example(whole, choices=choices)
         raise UsageError('expected "text" (a string) or "tokens" (a list of strings)')
     raise UsageError(f"expected a text, got {type(text).__name__}: {str(text)[:60]}")
+
+
+def _choices(given: Any) -> tuple[tuple[str, ...], ...] | None:
+    if given is None:
+        return None
+    groups = given if isinstance(given, list | tuple) and given and isinstance(given[0], list | tuple) else [given]
+    for group in groups:
+        if not isinstance(group, list | tuple) or not group or not all(isinstance(word, str) for word in group):
+            raise UsageError('expected "choices" to be a list of strings, or a list of such lists, one a blank')
+    return tuple(map(tuple, groups))
 
 
 def windows(items: Iterable[Item], most: int, size: Callable[[Item], int]) -> Iterator[list[Item]]:
@@ -67,70 +66,3 @@ def windows(items: Iterable[Item], most: int, size: Callable[[Item], int]) -> It
             window, total = [], 0
     if window:
         yield window
-
-
-class SentenceSplitter:
-    """Cuts a text into sentences by rules: no model, no download.
-
-    A blank line ends a sentence, and so do full stops, exclamation and question marks of Chinese and Japanese with
-    the quotes and brackets that close behind them, no blank being needed. What is between these is cut by spaCy's
-    sentencizer, after a full stop, question mark or their like that is a token of its own: so not after the
-    language's abbreviations. A run of more than 256 characters without a blank is read by its end alone.
-
-    Args:
-        language: spaCy's code of the language whose abbreviations are known; xx knows none. Languages that spaCy cuts
-            by another kind of tokenizer (Chinese, Japanese) have those of en.
-
-    Raises:
-        UsageError: spaCy has no such language.
-    """
-
-    def __init__(self, language: str = "en") -> None:
-        import spacy
-        from spacy.tokenizer import Tokenizer
-
-        try:
-            self._pipeline = spacy.blank(language)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise UsageError(
-                f"spaCy cannot cut sentences of the language {language!r} (the tokenizer's); leave sentences out, or "
-                "give one sentence a line"
-            ) from error
-        if type(self._pipeline.tokenizer) is not Tokenizer:  # slow, and cuts full stops off any word
-            self._pipeline = spacy.blank("en")
-        self._pipeline.add_pipe("sentencizer")
-
-    def split(self, example: Example) -> list[tuple[int, Example]]:
-        """Return (start in the text, sentence), at least one; a text that brings its tokens is one sentence."""
-        if example.tokens is not None:
-            return [(0, example)]
-        text = example.text
-        found: list[tuple[int, Example]] = []
-        for start, end in _paragraphs(text):
-            # spaCy takes no half of a surrogate pair; a question mark is as long, but would end a sentence.
-            shown = _long_runs.sub(_end_of_run, _half_pairs.sub("_", text[start:end]))
-            for sentence in self._pipeline(shown).sents:
-                piece = text[start + sentence.start_char : start + sentence.end_char]
-                if piece.strip():
-                    found.append((start + sentence.start_char, Example(piece)))
-        return found or [(0, example)]
-
-
-def _end_of_run(run: re.Match[str]) -> str:
-    """Return a run of the same length, all but its end made blank."""
-    return run[0][-LONGEST_RUN // 2 :].rjust(len(run[0]))
-
-
-def _paragraphs(text: str) -> Iterator[tuple[int, int]]:
-    """Yield the places of what blank lines and ``_full_stop`` part, in pieces that the splitter takes."""
-    start = 0
-    for gap in [*_stops.finditer(text), None]:
-        end = len(text) if gap is None else max(gap.start(), gap.end(1))  # -1 if it is a blank line
-        while end - start > CHARACTERS_A_PARAGRAPH:
-            blank = text.rfind(" ", start + CHARACTERS_A_PARAGRAPH // 2, start + CHARACTERS_A_PARAGRAPH)
-            cut = blank if blank > 0 else start + CHARACTERS_A_PARAGRAPH
-            yield start, cut
-            start = cut
-        if start < end:
-            yield start, end
-        start = end if gap is None else gap.end()

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from functools import cache
-from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from rnntext.baselines import LabelledTokens
 from rnntext.contracts import Split
-from rnntext.evaluation import GroupedScores, evaluate, groups_of
+from rnntext.evaluation import LEAKED, GroupedScores, evaluate, groups_of
 from rnntext.model import TextModel
 from rnntext.prediction import TrainedModel
 from rnntext.preparing import Prepared
@@ -31,6 +30,8 @@ def measure(
     The closing split is the test split where there is one. Without it, it is the validation split, which has
     already chosen the epoch (and the strength of TF-IDF's regression), so its scores flatter.
 
+    Figures of a model that reads what it should predict are called ``leaked_...``; those of simple methods are not.
+
     Args:
         trained: the model as it was stored: what is measured is what is served.
         prepared: its data.
@@ -40,17 +41,20 @@ def measure(
     """
     recipe, model = trained.recipe, trained.model
     closing: Split = "test" if "test" in prepared.splits else "validation"
-    counts = GroupedScores(model.head.scores)
+    counts = GroupedScores(model.head.scores, LEAKED if model.leaks else "")
     evaluate(model, prepared.collator(closing, trained.device), recipe.batching, counts)
     validation = counts
     if closing == "test":
         validation = evaluate(model, prepared.collator("validation", trained.device), recipe.batching)
-    texts = _texts(prepared, closing)
+    texts = prepared.texts(closing, TEXTS_TO_TIME)
     baselines: dict[str, dict[str, float]] = {}
     baseline_groups: dict[str, Any] = {}
     if recipe.baselines.enabled and not result.interrupted:
         baselines, baseline_groups = _baselines(model, recipe, prepared, closing, texts, reporter)
+    units = dict(getattr(model.head, "units", {}))
     return {
+        **({"leaked": sorted(model.leaks)} if model.leaks else {}),
+        **({"units": units} if units else {}),
         "validation": validation.scores(),
         "test": counts.scores() if closing == "test" else None,
         "baselines": baselines,
@@ -116,12 +120,6 @@ def _baselines(
         }
         grouped[name] = counts.groups()
     return scores, grouped
-
-
-def _texts(prepared: Prepared, split: Split) -> list[Any]:
-    """Return some raw texts of a split, as a user would give them."""
-    examples = islice(prepared.corpus.splits[split].examples(), TEXTS_TO_TIME)
-    return [example.text if example.tokens is None else {"tokens": list(example.tokens)} for example in examples]
 
 
 def _from_raw(texts: Iterable[Any], prepared: Prepared, raw: bool) -> Iterator[list[str]]:

@@ -188,6 +188,94 @@ class TagScores:
         return scores
 
 
+class BlankScores:
+    """How near the top the right words of blanks are.
+
+    ``top1``, ``top5``: share of answers that are the most probable word, or among the five. ``mrr``: mean of one over
+    the answer's rank. ``perplexity``: exp of the mean loss of the answers that the vocabulary knows: 1 is perfect.
+    ``choice_accuracy``, where there are choices: share of blanks whose answer is the most probable of them.
+    ``unknown_answers``: share of answers that the vocabulary does not know, which are wrong everywhere else.
+    """
+
+    def __init__(self) -> None:
+        self.blanks = self.known = self.questions = 0
+        self.top1 = self.top5 = self.right_choices = 0
+        self.reciprocal_ranks = self.loss = 0.0
+
+    def update(self, answers: np.ndarray, targets: np.ndarray) -> None:
+        """Count some texts.
+
+        Args:
+            answers: float [B, S, V] log probabilities, -inf for what is no word; NaN where a text has fewer blanks.
+            targets: int64 [B, S'], word ids: an answer for each blank of the text; then, if there are choices, a -1
+                before those of each blank.
+        """
+        for row, wanted in zip(answers, targets, strict=True):
+            logits = row[~np.isnan(row[:, 0])]
+            groups = np.split(wanted[len(logits) :], np.flatnonzero(wanted[len(logits) :] < 0))[1:]
+            for number, (blank, answer) in enumerate(zip(logits, wanted, strict=False)):
+                choices = groups[number][1:] if number < len(groups) else wanted[:0]
+                self._count(blank, int(answer), choices)
+
+    def _count(self, logits: np.ndarray, answer: int, choices: np.ndarray) -> None:
+        self.blanks += 1
+        own = logits[answer] if answer >= 0 else -np.inf
+        if len(choices):
+            self.questions += 1
+            self.right_choices += bool(np.isfinite(own) and own >= logits[choices].max())
+        if np.isfinite(own):
+            rank = 1 + int((logits > own).sum())
+            self.known += 1
+            self.loss -= float(own)
+            self.top1 += rank == 1
+            self.top5 += rank <= 5
+            self.reciprocal_ranks += 1 / rank
+
+    def compute(self) -> dict[str, float]:
+        """Return the metrics of all blanks that were counted; {} if there were none."""
+        if not self.blanks:
+            return {}
+        scores = {"top1": self.top1, "top5": self.top5, "mrr": self.reciprocal_ranks}
+        shares = {name: _share(value, self.blanks) for name, value in scores.items()}
+        if self.known:
+            shares["perplexity"] = float(np.exp(self.loss / self.known))
+        if self.questions:
+            shares["choice_accuracy"] = _share(self.right_choices, self.questions)
+        return {**shares, "unknown_answers": _share(self.blanks - self.known, self.blanks)}
+
+
+class LanguageScores:
+    """How well the tokens of texts are told.
+
+    ``perplexity``: exp of the mean loss of a token; 1 is perfect, V is guessing. Only figures of one and the same
+    vocabulary compare. ``bits_per_character``: the same loss in bits by the characters of the text, blanks between
+    words included, which compares across tokenizers where few tokens are unknown. ``unknown_rate``: share of tokens
+    that the vocabulary does not know, and which are told as ``<unk>``: an easy word.
+    """
+
+    def __init__(self) -> None:
+        self.tokens = 0
+        self.sums = np.zeros(3)
+        """Of losses, characters, unknown tokens."""
+
+    def update(self, answers: np.ndarray, targets: np.ndarray) -> None:
+        """Count float [B, T, 3], losses, characters and whether they are unknown, of tokens; NaN is left out."""
+        told = answers[~np.isnan(answers[..., 0])]
+        self.tokens += len(told)
+        self.sums += told.sum(axis=0)
+
+    def compute(self) -> dict[str, float]:
+        """Return the metrics of all tokens that were counted; {} if there were none."""
+        if not self.tokens:
+            return {}
+        loss, characters, unknown = self.sums.tolist()
+        return {
+            "perplexity": float(np.exp(loss / self.tokens)),
+            "bits_per_character": loss / float(np.log(2)) / characters,
+            "unknown_rate": unknown / self.tokens,
+        }
+
+
 def _share(part: Any, whole: Any) -> float:
     return float(part) / max(1, int(whole))
 

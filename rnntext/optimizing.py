@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rnntext.row_adam import RowAdam
+from rnntext.stages import Stage, Unfreezing, stages_of
 from rnntext.tables import TrainingOptions
 
 SMALLEST_TABLE = 2_000_000
@@ -33,11 +34,20 @@ class ModelOptimizer:
     Args:
         optimizers: each over parameters of its own.
         tables: those whose rows are updated alone, each with its module, which was told to ask before it reads.
+        unfreezing: lets some parameters learn later than others.
     """
 
-    def __init__(self, optimizers: list[torch.optim.Optimizer], tables: Mapping[nn.Parameter, Any]) -> None:
+    def __init__(
+        self,
+        optimizers: list[torch.optim.Optimizer],
+        tables: Mapping[nn.Parameter, Any],
+        unfreezing: Unfreezing,
+    ) -> None:
         self.optimizers = optimizers
         self._tables = tables
+        self._unfreezing = unfreezing
+        self.rate = 0.0
+        """The learning rate, of the head where that of others is smaller."""
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
@@ -50,9 +60,14 @@ class ModelOptimizer:
         return [parameter for group in self.param_groups for parameter in group["params"]]
 
     def set_rate(self, rate: float) -> None:
-        """Set the learning rate of the next steps."""
+        """Set the learning rate of the next steps; a group with a ``scale`` has so many times that."""
+        self.rate = rate
         for group in self.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("scale", 1.0)
+
+    def start_epoch(self, epoch: int, epochs: int) -> list[str]:
+        """Let those parameters learn that are due in an epoch, the first being 1, of so many; return what to tell."""
+        return self._unfreezing.start_epoch(epoch, epochs)
 
     def zero_grad(self) -> None:
         """Drop all gradients."""
@@ -73,6 +88,7 @@ class ModelOptimizer:
     def finish(self) -> None:
         """Bring every weight up to date, and let modules read without asking: training is over."""
         self.settle()
+        self._unfreezing.finish()
         for module in self._tables.values():
             module.before_reading = None
 
@@ -90,7 +106,9 @@ def make_optimizer(model: nn.Module, options: TrainingOptions) -> ModelOptimizer
     """Return the optimizer that ``[training]`` names, over all parameters that are trained."""
     tables = row_tables(model, options)
     by_rows = {id(table) for table in tables}
-    dense = [each for each in model.parameters() if each.requires_grad and id(each) not in by_rows]
+    stages = stages_of(model) if options.layer_decay < 1 or options.unfreeze_epochs else []
+    dense = _groups(model, stages, options, lambda parameter: id(parameter) not in by_rows)
+    rare = _groups(model, stages, options, lambda parameter: id(parameter) in by_rows)
     shared: Mapping[str, Any] = {"lr": options.learning_rate, "weight_decay": options.weight_decay}
     optimizers: list[torch.optim.Optimizer] = []
     if dense:
@@ -100,16 +118,35 @@ def make_optimizer(model: nn.Module, options: TrainingOptions) -> ModelOptimizer
         else:
             family = torch.optim.AdamW if options.optimizer == "adamw" else torch.optim.Adam
             optimizers.append(family(dense, fused=True, **shared))
-    if tables and options.optimizer == "sgd":
-        optimizers.append(torch.optim.SGD(tables, foreach=False, **shared))
+    if rare and options.optimizer == "sgd":
+        optimizers.append(torch.optim.SGD(rare, foreach=False, **shared))
         for module in tables.values():
             module.before_reading = _nothing
-    elif tables:
-        rows = RowAdam(tables, decoupled=options.optimizer == "adamw", **shared)
+    elif rare:
+        rows = RowAdam(rare, decoupled=options.optimizer == "adamw", **shared)
         optimizers.append(rows)
         for table, module in tables.items():
             module.before_reading = partial(rows.catch_up, table)
-    return ModelOptimizer(optimizers, tables)
+    return ModelOptimizer(optimizers, tables, Unfreezing(stages, options.unfreeze_epochs))
+
+
+def _groups(
+    model: nn.Module, stages: list[Stage], options: TrainingOptions, chosen: Callable[[nn.Parameter], bool]
+) -> list[dict[str, Any]]:
+    """Return groups of chosen parameters: one of all, or, where there are stages, one a stage with its ``scale``.
+
+    Source:
+        Howard and Ruder (2018), Universal language model fine-tuning for text classification, section 3.2.
+    """
+    if not stages:
+        alone = [each for each in model.parameters() if each.requires_grad and chosen(each)]
+        return [{"params": alone}] if alone else []
+    groups = []
+    for number, stage in enumerate(stages):
+        scale = options.layer_decay**number
+        if parameters := [each for each in stage.parameters if chosen(each)]:
+            groups.append({"params": parameters, "scale": scale, "lr": options.learning_rate * scale})
+    return groups
 
 
 def row_tables(model: nn.Module, options: TrainingOptions) -> dict[nn.Parameter, Any]:

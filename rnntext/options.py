@@ -16,8 +16,9 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from rnntext.contracts import WIRED, FileOrName, FilePath
+from rnntext.contracts import WIRED, WIRED_ON_REQUEST, FileOrName, FilePath
 from rnntext.errors import suggest
+from rnntext.tables import Runs
 
 REQUIRED = inspect.Parameter.empty
 
@@ -46,6 +47,11 @@ class Option:
         """Whether its value is a path only if there is such a file or folder."""
         return self._is_marked(FileOrName)
 
+    @property
+    def names_runs(self) -> bool:
+        """Whether its value says which runs give what."""
+        return self._is_marked(Runs)
+
     def _is_marked(self, kind: Any) -> bool:
         candidates = [self.annotation, *get_args(self.annotation)]
         return any(
@@ -65,7 +71,7 @@ class Invalid:
 @functools.lru_cache(maxsize=256)
 def options_of(part: type, kind: str | None = None) -> Mapping[str, Option]:
     """Return the options of a part (``kind`` given: wired arguments left out) or of a core table."""
-    wired = WIRED[kind] if kind else frozenset()
+    wired = WIRED[kind] | WIRED_ON_REQUEST.get(kind, frozenset()) if kind else frozenset()
     constructor: Any = inspect.getattr_static(part, "__init__")
     if constructor is object.__init__:
         return {}
@@ -147,7 +153,9 @@ def _schema_text(schema: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {_schema_text(schema.get('items', {}))}"
     if schema.get("type") == "object":
-        return f"table of {_schema_text(schema.get('additionalProperties', {}))}"
+        keys = schema.get("propertyNames", {}).get("enum", ())
+        named = f" with {' | '.join(map(repr, keys))}:" if keys else " of"
+        return f"table{named} {_schema_text(schema.get('additionalProperties', {}))}"
     words = {"integer": "integer", "number": "number", "boolean": "true or false", "string": "string"}
     text = words.get(schema.get("type", ""), "any value")
     bounds = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}

@@ -1,36 +1,35 @@
-"""A trained model: load a run folder, give it texts."""
+"""A trained model: give it texts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, overload
 
 import numpy as np
 import torch
 
-from rnntext import run_folder
 from rnntext.aligning import Offsets
-from rnntext.batching import Collator, evaluation_batches
-from rnntext.contracts import Dataset, Example, Tokenizer, Vocabulary
-from rnntext.devices import choose_device
+from rnntext.batching import evaluation_batches
+from rnntext.blanks import as_questions, cut_one
+from rnntext.contracts import BLANK, Dataset, Example, Tokenizer, Vocabulary
 from rnntext.encoding import KnownTokens, TypeTable, encode_examples
-from rnntext.errors import DataError, RecipeError, RunFolderError, UsageError
-from rnntext.evaluation import GroupedScores, evaluate
-from rnntext.inputs import SentenceSplitter, Text, as_example, windows
-from rnntext.model import TextModel, build_model
-from rnntext.recipe import Recipe, read_recipe
-from rnntext.run_folder import RunFolder
+from rnntext.errors import DataError, UsageError
+from rnntext.evaluation import LEAKED, GroupedScores, evaluate
+from rnntext.generating import continued
+from rnntext.inputs import Text, as_example, windows
+from rnntext.model import TextModel
+from rnntext.preparing import QUESTIONS, collator_of, reading_of
+from rnntext.recipe import Recipe
+from rnntext.sentences import SentenceSplitter
+from rnntext.streaming import AnyCollator
 from rnntext.tables import BatchingOptions
 
 BATCHES_A_WINDOW = 16
 """Texts are sorted by length within windows of so many times ``batch_size``, so that a stream of any length fits."""
 TOKENS_A_TEXT = 64
 """Tokens that ``batch_size`` allows for a text: on a CPU, batches of 3,000 to 6,000 tokens are read fastest."""
-SELFTEST_LENGTHS = (1, 2, 3, 5, 8, 13, 21, 34)
-SELFTEST_LONGEST_WORD = 30  # characters; a token as long as a text might be one, and nobody's text belongs there
-SELFTEST_TOLERANCE = {"float32": 1e-4, "bfloat16": 1e-2}  # of a probability, by precision
 
 
 class Prediction:
@@ -67,7 +66,13 @@ class Counts:
     texts: int = 0
     cut: int = 0
     without_tokens: int = 0
+    without_blanks: int = 0
+    """Texts without a ``____``, given to a model that fills blanks."""
     spans_misaligned: int = 0
+    without_question: int = 0
+    """Texts that were to be scored and ask nothing: too short, no word to cut out, or a blank without an answer."""
+    unknown_in_prompts: list[str] = field(default_factory=list)
+    """Tokens of prompts that the vocabulary does not know, each once."""
     notes: list[str] = field(default_factory=list)
     """What the dataset passed over or mended in the file that was evaluated last."""
 
@@ -89,6 +94,11 @@ class TrainedModel:
     def __post_init__(self) -> None:
         self._known = KnownTokens(self.vocabulary)
 
+    @property
+    def fills_blanks(self) -> bool:
+        """Whether it says what stands at the ``____`` of a text."""
+        return getattr(self.recipe.head.part, "fills_blanks", False)
+
     @overload
     def __call__(self, texts: Text, *, top_k: int | None = None, sentences: bool = False) -> Prediction: ...  # type: ignore[overload-overlap]  # a str is iterable, too
     @overload
@@ -103,8 +113,8 @@ class TrainedModel:
 
         Args:
             texts: one text or several; a text may be a mapping with ``text`` or ``tokens``, and ``id``.
-            top_k: give only so many labels with their probabilities; of tags, add as many of the most probable
-                sequences.
+            top_k: give only so many labels with their probabilities; of blanks and next tokens, so many candidates
+                (5 without); of tags, add as many of the most probable sequences.
             sentences: read each sentence of a text on its own, and join the answers; for heads that can.
 
         Raises:
@@ -139,6 +149,35 @@ class TrainedModel:
         for window in windows(pairs, batch_size * BATCHES_A_WINDOW, lambda pair: _size(pair[1])):
             yield from self._answers(window, batching, top_k, sentences)
 
+    def generate(
+        self, prompt: str, length: int, *, temperature: float = 1.0, top_k: int | None = None, seed: int = 1
+    ) -> str:
+        """Return a text with so many tokens more, each drawn by the probabilities of a language model.
+
+        Args:
+            prompt: the text to begin with, one token at least; one that is unknown is read as ``<unk>`` and counted.
+            length: tokens that are added.
+            temperature: below 1 the probable becomes more probable, above 1 less; 0 takes the most probable.
+            top_k: draw from the K most probable tokens alone.
+            seed: the same gives the same text.
+
+        Raises:
+            UsageError: the head tells no next token, a number is out of range, or the prompt has no tokens.
+        """
+        text, unknown = continued(
+            self.model,
+            self.tokenizer,
+            self.vocabulary,
+            prompt,
+            length,
+            temperature=temperature,
+            top_k=top_k,
+            seed=seed,
+        )
+        known = self.counts.unknown_in_prompts
+        known += [token for token in dict.fromkeys(unknown) if token not in known]
+        return text
+
     def _check(self, top_k: int | None, sentences: bool) -> None:
         if top_k is not None and top_k < 1:
             raise UsageError(f"top_k must be at least 1, not {top_k}")
@@ -168,6 +207,10 @@ class TrainedModel:
             found = iter(self._answers_of([piece for split in pieces for _, piece in split], batching, top_k))
             join = self.model.head.join
             answers = [join([next(found) for _ in split], [start for start, _ in split]) for split in pieces]
+        if self.fills_blanks:
+            self.counts.without_blanks += sum(answer.get("blanks") == [] for answer in answers)
+        if self.model.leaks:
+            answers = [{**answer, "leaked": True} for answer in answers]
         return [
             Prediction(
                 {"id": text["id"], "text": example.text, **answer}
@@ -194,28 +237,46 @@ class TrainedModel:
                 if offsets is not None:
                     batch.texts = [examples[row].text for row in rows.tolist()]
                     batch.offsets = [offsets[row] for row in rows.tolist()]
+                    batch.choices = [examples[row].choices for row in rows.tolist()]
                 predictions = head.predictions(self.model(batch), batch, top_k)
                 for row, prediction in zip(rows.tolist(), predictions, strict=True):
                     answers[row] = prediction
         return answers
 
     def _collator(
-        self, examples: Iterable[Example], labelled: bool, offsets: list[Offsets] | None = None
-    ) -> Collator:
-        table = TypeTable()
+        self,
+        examples: Iterable[Example],
+        labelled: bool,
+        offsets: list[Offsets] | None = None,
+        reader: Dataset | None = None,
+        random: np.random.Generator | None = None,
+    ) -> AnyCollator:
+        """Return the batches of examples; those of a reader are as its dataset says: questions, or windows."""
+        table, windows = TypeTable(), getattr(reader, "windows", None)
         split = encode_examples(
             examples,
             self.tokenizer,
             table,
-            self.recipe.max_tokens,
-            (self.recipe.head.part, self.labels) if labelled else None,
+            None if windows else self.recipe.max_tokens,
+            (self.recipe.head.part, self.labels) if labelled and not windows else None,
             self.recipe.dataset.options.get("group_fields") or () if labelled else (),
             offsets=offsets,
+            read=reading_of(self.recipe),
+            keep_empty=windows is None,
         )
         self.counts.cut += split.texts_cut
         self.counts.without_tokens += split.texts_without_tokens
         self.counts.spans_misaligned += split.misaligned.count
-        return Collator(split, table.types, table.token_ids(self._known), self.device)
+        token_ids = table.token_ids(self._known)
+        if split.targets_are_types and random is not None:
+            (blank,) = table.encode([BLANK])
+            token_ids = table.token_ids(self._known)
+            counts = np.asarray(self.labels["occurrences"], dtype=np.int64)[token_ids]
+            counts[blank] = 0
+            texts = len(split)
+            split = as_questions(split, counts, blank, getattr(reader, "cut_blanks", cut_one), random)
+            self.counts.without_question += texts - len(split)
+        return collator_of(split, table.types, token_ids, windows, self.device)
 
     def evaluate(self, file: str | Path, batch_size: int = 64) -> GroupedScores:
         """Score the model on a labelled file of the recipe's dataset type, in flat memory.
@@ -226,97 +287,27 @@ class TrainedModel:
         """
         options = {**self.recipe.dataset.options, "train": str(file), "test": str(file)}
         reader: Dataset = self.recipe.dataset.part(**options)
-        counts = GroupedScores(self.model.head.scores)
+        counts = GroupedScores(self.model.head.scores, LEAKED if self.model.leaks else "")
         batching = _batching(batch_size)
+        random = np.random.default_rng((self.recipe.seed, QUESTIONS))
+        examples: Iterable[list[Example]] = windows(reader.read("test"), batch_size * BATCHES_A_WINDOW, _size)
+        in_stream = bool(getattr(reader, "windows", None))
+        if in_stream:
+            examples = [list(reader.read("test"))]
         try:
-            for window in windows(reader.read("test"), batch_size * BATCHES_A_WINDOW, _size):
-                evaluate(self.model, self._collator(window, labelled=True), batching, counts)
+            for window in examples:
+                collator = self._collator(window, labelled=True, reader=reader, random=random)
+                if len(collator.split):
+                    evaluate(self.model, collator, batching, counts)
+                if in_stream:  # what was counted are windows
+                    counts.texts = len(collator.split)
         except DataError as error:
             raise error.located(str(file)) from None
         if not counts.texts:
-            raise DataError("there are no examples in it", str(file))
+            raise DataError("there is nothing in it to score", str(file))
         self.counts.texts += counts.texts
         self.counts.notes = [f"{what}: {count:,}" for what, count in getattr(reader, "notes", {}).items() if count]
         return counts
-
-
-def load(
-    path: str | Path, device: str = "cpu", precision: Literal["float32", "bfloat16"] | None = None
-) -> TrainedModel:
-    """Return the model of a run folder, checked against its stored self-test. Runs no code from the folder.
-
-    Args:
-        path: the run folder.
-        device: ``cpu``, ``cuda``, ``mps`` or ``auto``.
-        precision: in which it computes; that in which it was trained if None.
-
-    Raises:
-        RunFolderError: files are missing or broken, do not fit each other, or the self-test fails.
-        UsageError: the device is not there, or there is no such precision.
-    """
-    if precision not in (None, "float32", "bfloat16"):
-        raise UsageError(f'precision must be "float32" or "bfloat16", not {precision!r}')
-    folder = RunFolder(path)
-    model = assemble(folder, choose_device(device))
-    stored = folder.read_json(run_folder.SELFTEST)
-    texts = stored.get("texts") if isinstance(stored, dict) else None
-    if not texts or not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise RunFolderError(f"{folder.file(run_folder.SELFTEST)} holds no texts; copy the run again or train it")
-    tolerance = SELFTEST_TOLERANCE[model.model.precision]
-    drift = _difference(stored.get("outputs"), selftest(model, texts)["outputs"], tolerance)
-    if drift:
-        raise RunFolderError(
-            f"{folder.path} does not give the answers it gave when it was trained: {drift}. Its files or the "
-            f"versions of the packages have changed; compare {run_folder.ENVIRONMENT}, or train the run anew"
-        )
-    model.counts = Counts()
-    # Only now: the self-test compares answers in the precision that they were stored in.
-    model.model.precision = precision or model.model.precision
-    return model
-
-
-def assemble(folder: RunFolder, device: torch.device) -> TrainedModel:
-    """Build a run's model from its files, without the self-test."""
-    if not folder.file(run_folder.RECIPE).is_file():
-        folder.read_json(run_folder.RECIPE)  # raises what is missing
-    try:
-        recipe = read_recipe(folder.file(run_folder.RECIPE), files_needed=False)
-    except RecipeError as error:
-        raise RunFolderError(f"the recipe of {folder.path} does not fit this rnntext:\n{error}") from None
-    labels, words = folder.read_json(run_folder.LABELS), folder.read_json(run_folder.VOCABULARY)
-    try:
-        vocabulary: Vocabulary = recipe.vocabulary.build()
-        vocabulary.from_json(words)
-        model = build_model(recipe, vocabulary, labels)
-    except DataError as error:
-        raise RunFolderError(f"{folder.path}: {error}") from None
-    except (LookupError, TypeError, ValueError) as error:
-        raise RunFolderError(
-            f"{run_folder.VOCABULARY} or {run_folder.LABELS} of {folder.path} holds something else than it did "
-            f"({error!r}); copy the run again or train it"
-        ) from None
-    weights = folder.read_weights()
-    try:
-        model.load_state_dict(weights, strict=True)
-    except RuntimeError as error:
-        raise RunFolderError(f"the weights of {folder.path} do not fit its recipe and vocabulary: {error}") from None
-    model.to(device).eval()
-    return TrainedModel(recipe, recipe.tokenizer.build(), vocabulary, labels, model, device)
-
-
-def selftest(model: TrainedModel, texts: list[str] | None = None) -> dict[str, Any]:
-    """Return texts and what the model answers; the texts are made of single words of its vocabulary.
-
-    Never of training texts: a model may be private.
-    """
-    if texts is None:
-        random = np.random.default_rng(0)
-        vocabulary = model.vocabulary
-        words = [
-            word for word in map(vocabulary.token, range(2, len(vocabulary))) if len(word) <= SELFTEST_LONGEST_WORD
-        ]
-        texts = [" ".join(random.choice(words, length).tolist()) if words else "" for length in SELFTEST_LENGTHS]
-    return {"texts": texts, "outputs": [model(text).to_dict() for text in texts]}
 
 
 def _size(example: Example) -> int:
@@ -327,16 +318,3 @@ def _batching(batch_size: int) -> BatchingOptions:
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1, not {batch_size}")
     return BatchingOptions(batch_tokens=batch_size * TOKENS_A_TEXT)
-
-
-def _difference(stored: Any, now: Any, tolerance: float, place: str = "outputs") -> str:
-    """Return where two answers differ by more than the tolerance, or ""."""
-    if isinstance(stored, float | int) and isinstance(now, float | int):
-        return "" if abs(stored - now) <= tolerance else f"{place} was {stored}, is {now}"
-    if isinstance(stored, dict) and isinstance(now, dict) and stored.keys() == now.keys():
-        pairs = [(stored[key], now[key], f"{place}.{key}") for key in stored]
-    elif isinstance(stored, list) and isinstance(now, list) and len(stored) == len(now):
-        pairs = [(old, new, f"{place}[{index}]") for index, (old, new) in enumerate(zip(stored, now, strict=True))]
-    else:
-        return "" if stored == now else f"{place} was {stored!r}, is {now!r}"
-    return next((found for old, new, where in pairs if (found := _difference(old, new, tolerance, where))), "")

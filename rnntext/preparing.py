@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,27 @@ import numpy as np
 from rnntext.aligning import with_tags
 from rnntext.baselines import LabelledTokens
 from rnntext.batching import Collator
+from rnntext.blanks import MARK, BlankTokenizer, CutBlanks, as_questions, cut_one, filled_in, with_blanks
 from rnntext.caching import cache_error, cache_folder
-from rnntext.contracts import UNKNOWN_ID, Head, Split, Tokenizer, Vocabulary
+from rnntext.contracts import BLANK, PAD_ID, UNKNOWN_ID, Example, Head, Split, Tokenizer, Vocabulary
 from rnntext.corpus import Corpus, read_corpus
-from rnntext.encoding import EncodedSplit, TypeTable, encode_examples, share_of_tokens, type_counts
+from rnntext.encoding import (
+    EncodedSplit,
+    Ragged,
+    TypeTable,
+    encode_examples,
+    occurrences,
+    share_of_tokens,
+    type_counts,
+)
 from rnntext.errors import DataError
 from rnntext.recipe import Recipe
+from rnntext.streaming import AnyCollator, StreamCollator, Windows
+
+QUESTIONS = 30
+"""With the recipe's seed, the start of the numbers by which texts are made questions, in every split alike."""
+TOKENS_A_PIECE = 50_000
+"""Of a stream, for methods that read texts: each piece costs them one token, the first, which nothing predicts."""
 
 
 @dataclass(slots=True)
@@ -32,9 +48,21 @@ class Prepared:
     """int64 [types]: vocabulary id of each distinct raw token."""
     splits: dict[Split, EncodedSplit]
 
-    def collator(self, split: Split, device: Any = None) -> Collator:
+    windows: Windows | None = None
+    """How a split is cut, where it is one stream of tokens."""
+
+    def collator(self, split: Split, device: Any = None) -> AnyCollator:
         """Return what makes batches of a split."""
-        return Collator(self.splits[split], self.table.types, self.token_ids, device)
+        return collator_of(self.splits[split], self.table.types, self.token_ids, self.windows, device)
+
+    def word_counts(self) -> np.ndarray:
+        """Return int64 [V]: how often each word of the vocabulary occurs in the training split, 0 of ``<unk>``."""
+        counts = np.bincount(
+            self.token_ids, weights=occurrences(self.splits["train"], self.table), minlength=len(self.vocabulary)
+        )
+        counts[[PAD_ID, UNKNOWN_ID]] = 0
+        by_word: np.ndarray = counts.astype(np.int64)
+        return by_word
 
     def unknown_rates(self) -> dict[str, float]:
         """Return the share of each split's tokens that the vocabulary does not know."""
@@ -47,9 +75,12 @@ class Prepared:
     def labelled_tokens(self, split: Split, rows: np.ndarray | None = None, raw: bool = False) -> LabelledTokens:
         """Return a split, or some rows of it, as a baseline sees it: tokens, normalised unless raw, and targets."""
         encoded = self.splits[split]
+        if self.windows is not None:
+            encoded = stream_in_pieces(encoded)
+            rows = None
         chosen = np.arange(len(encoded)) if rows is None else rows
-        targets = encoded.targets
-        if targets is None:
+        collator = Collator(encoded, self.table.types, self.token_ids)
+        if encoded.targets is None:
             raise DataError(f"the {split} split has no labels")
         types = self.table.types
         forms = types if raw else [self.vocabulary.normalize(token) for token in types]
@@ -61,7 +92,36 @@ class Prepared:
         def unknown(texts: Sequence[str]) -> list[bool]:
             return [number == UNKNOWN_ID for number in self.vocabulary.encode(texts)]
 
-        return LabelledTokens(tokens, lambda part: targets.padded(chosen[part], -1), unknown)
+        return LabelledTokens(tokens, lambda part: collator.targets(chosen[part]), unknown)
+
+    def texts(self, split: Split, count: int) -> list[Any]:
+        """Return the first texts of a split as a user would give them."""
+        encoded, types = self.splits[split], self.table.types
+        if encoded.targets_are_types:
+            rows = (encoded.types.row(row).tolist() for row in range(min(count, len(encoded))))
+            return [{"tokens": [MARK if types[number] == BLANK else types[number] for number in row]} for row in rows]
+        examples = islice(self.corpus.splits[split].examples(), count)
+        return [example.text if example.tokens is None else {"tokens": list(example.tokens)} for example in examples]
+
+
+def collator_of(
+    split: EncodedSplit, types: Sequence[str], token_ids: np.ndarray, windows: Windows | None, device: Any = None
+) -> AnyCollator:
+    """Return what makes batches of a split: of whole texts, or of the windows of a stream."""
+    if windows is None:
+        return Collator(split, types, token_ids, device)
+    return StreamCollator(split, types, token_ids, windows, device)
+
+
+def tokenizer_of(recipe: Recipe) -> Tokenizer:
+    """Return a recipe's tokenizer; where blanks are filled, each ``____`` is one token to it."""
+    tokenizer: Tokenizer = recipe.tokenizer.build()
+    return BlankTokenizer(tokenizer) if reading_of(recipe) else tokenizer
+
+
+def reading_of(recipe: Recipe) -> Callable[[Example, Sequence[str]], Sequence[str]] | None:
+    """Return what turns an example's tokens, as they stand in the text, into those that are read; None: nothing."""
+    return with_blanks if getattr(recipe.head.part, "fills_blanks", False) else None
 
 
 def prepare(recipe: Recipe, note: Callable[[str], None]) -> Prepared:
@@ -78,7 +138,8 @@ def prepare(recipe: Recipe, note: Callable[[str], None]) -> Prepared:
     for text in corpus.notes:
         note(text)
     head: type[Head] = recipe.head.part
-    tokenizer: Tokenizer = recipe.tokenizer.build()
+    tokenizer, read, windows = tokenizer_of(recipe), reading_of(recipe), corpus.windows
+    fills_blanks = read is not None
     train = corpus.splits["train"]
     try:
         labels = head.learn_labels(with_tags(example, tokenizer) for example in train.examples())
@@ -93,19 +154,29 @@ def prepare(recipe: Recipe, note: Callable[[str], None]) -> Prepared:
                 split.examples(),
                 tokenizer,
                 table,
-                recipe.max_tokens,
-                (head, labels),
+                None if windows else recipe.max_tokens,
+                None if windows else (head, labels),
                 recipe.dataset.options.get("group_fields") or (),
                 name,
                 folder,
+                read=read,
+                keep_empty=windows is None,
             )
         except DataError as error:
             raise error.located(split.file) from None
         except OSError as error:
             raise cache_error(error) from None
     vocabulary: Vocabulary = recipe.vocabulary.build()
-    vocabulary.fit(type_counts(splits["train"], table))
-    prepared = Prepared(corpus, tokenizer, vocabulary, labels, table, table.token_ids(vocabulary), splits)
+    if fills_blanks:
+        (blank,) = table.encode([BLANK])
+        splits["train"] = filled_in(splits["train"], blank)
+    counts = type_counts(splits["train"], table)
+    # More than all others together, so that it is in any vocabulary that goes by frequency.
+    vocabulary.fit({**counts, BLANK: 1 + sum(counts.values())} if fills_blanks else counts)
+    token_ids = table.token_ids(vocabulary)
+    prepared = Prepared(corpus, tokenizer, vocabulary, labels, table, token_ids, splits, windows)
+    if fills_blanks:
+        _make_questions(prepared, blank, corpus.cut_blanks or cut_one, recipe.seed, note)
     for name, encoded in splits.items():
         if text := encoded.misaligned.note():
             note(f"{name}: {text}")
@@ -126,3 +197,41 @@ def prepare(recipe: Recipe, note: Callable[[str], None]) -> Prepared:
         )
     note(f"vocabulary: {len(vocabulary):,} words")
     return prepared
+
+
+def _make_questions(prepared: Prepared, blank: int, cut: CutBlanks, seed: int, note: Callable[[str], None]) -> None:
+    """Make the texts that are not trained on into questions.
+
+    Raises:
+        DataError: the vocabulary knows no ``<blank>``, or no text can be cut.
+    """
+    token_ids, splits = prepared.token_ids, prepared.splits
+    if token_ids[blank] == UNKNOWN_ID:
+        raise DataError(f"the vocabulary has no {BLANK}, which stands for hidden tokens; add it to its list of words")
+    by_word = prepared.word_counts()
+    # Kept with the model: a file that it is scored on later is cut alike.
+    prepared.labels["occurrences"] = by_word.tolist()
+    counts = by_word[token_ids]
+    counts[blank] = 0
+    for name in [name for name in splits if name != "train"]:
+        random = np.random.default_rng((seed, QUESTIONS))
+        found = as_questions(splits[name], counts, blank, cut, random)
+        left_out = len(splits[name]) - len(found)
+        if not len(found):
+            raise DataError(
+                f"none of the {left_out:,} texts of the {name} split can be made a question: no word in them is "
+                "known and frequent enough, or they are too short (dataset.blank_min_count, dataset.min_tokens)"
+            )
+        splits[name] = found
+        if left_out:
+            text = f"{name}: {left_out:,} texts gave no question (too short, or no word that may be cut out)"
+            note(text)
+            prepared.corpus.notes.append(text)
+
+
+def stream_in_pieces(split: EncodedSplit) -> EncodedSplit:
+    """Return a stream as a few long texts without targets, for methods that read texts."""
+    total = len(split.types.values)
+    ends = np.unique(np.append(np.arange(0, total, TOKENS_A_PIECE), total))
+    nothing = Ragged(np.zeros(0, dtype=np.int32), np.zeros(len(ends), dtype=np.int64))
+    return replace(split, types=Ragged(split.types.values, ends), targets=nothing, groups={})

@@ -46,8 +46,10 @@ def epoch_line(record: Mapping[str, Any], epochs: int, is_best: bool) -> str:
     together, _ = split_by_type(record["validation"])
     scores = "  ".join(f"{name} {value:.4f}" for name, value in together.items())
     star = "  *" if is_best else ""
+    train_loss = next(name for name in record if name.endswith("train_loss"))  # it may be marked, as all scores are
     return (
-        f"epoch {record['epoch']}/{epochs}  train loss {record['train_loss']:.4f}  validation {scores}  "
+        f"epoch {record['epoch']}/{epochs}  {train_loss.replace('_', ' ')} {record[train_loss]:.4f}  "
+        f"validation {scores}  "
         f"{record['tokens_per_second']:,.0f} tokens/s  {record['seconds']:.1f} s{star}"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,10 +12,11 @@ from typing import Any
 import tomlkit
 
 from rnntext import registry
-from rnntext.contracts import Annotations, Encoder, Head
-from rnntext.errors import PartError, Problem, RecipeError, UnknownNameError, suggest
+from rnntext.contracts import WIRED_ON_REQUEST, Reads
+from rnntext.errors import PartError, Problem, RecipeError, RunFolderError, UnknownNameError, suggest
 from rnntext.options import Option, options_of, validate
 from rnntext.recipe_source import DEFAULT, Given, Origin, Source, Table, parse_settings, read_source
+from rnntext.recipe_together import faults_together
 from rnntext.tables import (
     CORE_TABLES,
     DEFAULT_TYPES,
@@ -27,12 +29,6 @@ from rnntext.tables import (
     TrainingOptions,
 )
 
-WHAT_IS_NEEDED: Mapping[Annotations, str] = {
-    "labels": "labels of whole texts, and these data have none; choose another head (rnntext list heads)",
-    "tags": "a tag for each token: data of type conll or conllu have them, and jsonl with spans_field",
-    "spans": "tags that are parts of spans; state their dataset.scheme, or leave head.scheme to the data",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class PartChoice:
@@ -44,7 +40,11 @@ class PartChoice:
     options: dict[str, Any]
 
     def build(self, **wired: Any) -> Any:
-        """Construct the part; ``wired`` are the arguments that its neighbours decide."""
+        """Construct the part; ``wired`` are the arguments that its neighbours decide, some only if it names them."""
+        optional = WIRED_ON_REQUEST.get(self.kind, frozenset())
+        if optional & set(wired):
+            named = inspect.signature(self.part).parameters
+            wired = {key: value for key, value in wired.items() if key in named or key not in optional}
         return self.part(**wired, **self.options)
 
 
@@ -80,6 +80,12 @@ class Recipe:
     def seed(self) -> int:
         """Start of all random numbers."""
         return self.top.seed
+
+    @property
+    def leaks(self) -> frozenset[Reads]:
+        """What the encoder reads although the head hides it: nothing, unless ``head.allow_leak`` lets it."""
+        leaks: frozenset[Reads] = self.encoder.part.reads(self.encoder.options) & self.head.part.hides
+        return leaks
 
     @property
     def max_tokens(self) -> int | None:
@@ -152,10 +158,12 @@ def read_recipe(
 
 
 def _as_toml_value(value: Any) -> Any:
-    """Return a Python value as TOML would give it: a path as a string, a tuple as a list."""
+    """Return a Python value as TOML would give it: a path as a string, a tuple as a list, inside others too."""
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, dict):
+        return {key: _as_toml_value(inner) for key, inner in value.items()}
+    return [_as_toml_value(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 class _Checker:
@@ -174,7 +182,9 @@ class _Checker:
         top = self._core(TopLevel, Table(Origin("file", self.source.file), self.source.top), "")
         parts = {table: self._parts(table) for table in PART_TABLES}
         core = {table: self._core(options, self._tables(table)[0], table) for table, options in CORE_TABLES.items()}
-        self._check_together(parts, core["training"])
+        for table, key, message in faults_together(parts, core["training"]):
+            origin = self.origins.get((table, key)) or self.origins.get((table, "type"), DEFAULT)
+            self._add(origin, message, table, key)
         if self.problems:
             # Reading order; problems of the command line come last.
             ordered = sorted(self.problems, key=lambda problem: (not problem.line, problem.file, problem.line))
@@ -272,6 +282,8 @@ class _Checker:
                     incomplete = True
             elif option.is_path and isinstance(values.get(key), str):
                 values[key] = self._existing_path(values[key], table.values[key].origin, label, key)
+            elif option.names_runs and isinstance(values.get(key), dict):
+                values[key] = self._existing_runs(values[key], table.values[key], label, key)
             elif option.may_be_path and isinstance(values.get(key), str) and key in table.values:
                 path = table.values[key].origin.folder / values[key]
                 # A bare word such as "train" is a name even where a folder happens to be called so.
@@ -295,47 +307,36 @@ class _Checker:
             self._add(origin, f"{str(path)!r} is a folder; a file is needed", label, key)
         return str(path)
 
-    def _check_together(self, parts: Mapping[str, list[PartChoice]], training: TrainingOptions | None) -> None:
-        """Refuse what each table allows but the whole does not; a table with faults of its own is left out."""
-        if not parts["head"]:
-            return
-        head = parts["head"][0]
-        head_class: type[Head] = head.part
-        for encoder in parts["encoder"]:
-            encoder_class: type[Encoder] = encoder.part
-            leaked = encoder_class.reads(encoder.options) & head_class.hides
-            if leaked:
-                what = " and ".join(sorted(leaked)).replace("_", " ")
-                message = f"a state of {encoder.name!r} with these options reads the {what}; {head_class.why_hidden}"
-                origin = self.origins.get(("encoder", "type"), Origin("file", self.source.file))
-                self._add(origin, message, "encoder", "type")
-            if encoder.options.get("chunk_tokens"):
-                why_whole = getattr(head_class, "why_whole", None)
-                reason = why_whole(head.options) if why_whole else "it reads every state of a text"
-                if reason:
-                    origin = self.origins.get(("encoder", "chunk_tokens"), Origin("file", self.source.file))
-                    message = f"head {head.name!r} reads no text in pieces: {reason}. Leave chunk_tokens out"
-                    self._add(origin, message, "encoder", "chunk_tokens")
-        needs = _annotations(head, "needs")
-        for dataset in parts["dataset"]:
-            if lacking := needs - _annotations(dataset, "gives"):
-                message = f"head {head.name!r} with these options needs {WHAT_IS_NEEDED[min(lacking)]}"
-                self._add(
-                    self.origins.get(("head", "type"), Origin("file", self.source.file)), message, "head", "type"
-                )
-        metrics = [*head_class.metrics, "loss"]
-        if training is not None and training.select_by is not None and training.select_by not in metrics:
-            hint = suggest(training.select_by, metrics) or f" Metrics: {', '.join(metrics)}."
-            message = f"head {head.name!r} has no metric {training.select_by!r}.{hint}"
-            self._add(self.origins["training", "select_by"], message, "training", "select_by")
+    def _existing_runs(self, named: Mapping[str, Any], given: Given, label: str, key: str) -> dict[str, Any]:
+        """Return the run folders that a table names, absolute, each a string or a list as it was given."""
+        found: dict[str, Any] = {}
+        for name, paths in named.items():
+            origin = given.inside.get(name, given.origin)
+            where = (origin, label, f"{key}.{name}")
+            one = isinstance(paths, str)
+            resolved = [self._existing_run(path, *where) for path in ([paths] if one else paths)]
+            found[name] = resolved[0] if one else resolved
+        return found
+
+    def _existing_run(self, value: str, origin: Origin, label: str, key: str) -> str:
+        from rnntext.run_folder import RECIPE, VOCABULARY, WEIGHTS, RunFolder
+
+        try:
+            path = (origin.folder / value).resolve()
+            lacking = [name for name in (RECIPE, VOCABULARY, WEIGHTS) if not (path / name).is_file()]
+        except (OSError, ValueError) as error:
+            self._add(origin, f"no folder can be called so: {getattr(error, 'strerror', None) or error}", label, key)
+            return value
+        if self.files_needed and lacking:
+            try:
+                RunFolder(path).read_json(lacking[0])
+            except RunFolderError as error:
+                others = path.parent.glob("*") if path.parent.is_dir() and not path.exists() else ()
+                near = suggest(path.name, (other.name for other in others))
+                self._add(origin, f"{error}{near and '.'}{near}", label, key)
+        return str(path)
 
     def _add(self, origin: Origin, message: str, table: str, key: str) -> None:
         if origin.how == "default" and not origin.file:
             origin = Origin("file", self.source.file)
         self.problems.append(origin.problem(message, table, key))
-
-
-def _annotations(choice: PartChoice, method: str) -> frozenset[Annotations]:
-    """Return what a dataset gives or a head needs with its options."""
-    declared = getattr(choice.part, method, None)
-    return frozenset({"labels"}) if declared is None else frozenset(declared(choice.options))

@@ -74,7 +74,7 @@ def _property(option: Option) -> dict[str, Any]:
 
 
 def _draft_4(schema: Any) -> Any:
-    """Rewrite what later drafts say otherwise: exclusive bounds, constants, null (which TOML has not)."""
+    """Rewrite what later drafts say otherwise: exclusive bounds, constants, keys, null (which TOML has not)."""
     if isinstance(schema, list):
         return [_draft_4(item) for item in schema]
     if not isinstance(schema, dict):
@@ -84,6 +84,9 @@ def _draft_4(schema: Any) -> Any:
         if exclusive in rewritten:
             rewritten[bound] = rewritten[exclusive]
             rewritten[exclusive] = True
+    if names := rewritten.pop("propertyNames", {}).get("enum"):
+        rewritten["properties"] = dict.fromkeys(names, rewritten["additionalProperties"])
+        rewritten["additionalProperties"] = False
     if "const" in rewritten:
         rewritten["enum"] = [rewritten.pop("const")]
     if "anyOf" in rewritten:

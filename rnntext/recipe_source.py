@@ -57,6 +57,8 @@ class Given:
 
     value: Any
     origin: Origin
+    inside: Mapping[str, Origin] = field(default_factory=dict)
+    """Of a table of which settings changed some keys: where each of its keys was given."""
 
 
 @dataclass(slots=True)
@@ -118,9 +120,8 @@ def parse_settings(pairs: Iterable[str]) -> dict[str, Any]:
         key, equals, text = pair.partition("=")
         key = key.strip()
         if not equals or not key:
-            raise RecipeError(
-                [Problem(f"--set {pair}: expected table.key=VALUE, such as --set encoder.hidden_dim=64")]
-            )
+            problem = Problem(f"--set {pair}: expected table.key=VALUE, such as --set encoder.hidden_dim=64")
+            raise RecipeError([problem])
         if key in settings:
             raise RecipeError([Problem(f"--set {pair}: {key} is set twice")])
         try:
@@ -164,9 +165,8 @@ def _read_file(path: Path, how: Literal["file", "parent"], children: tuple[Path,
         raise RecipeError([extends.origin.problem(f"the recipes extend each other in a ring: {ring}", key="extends")])
     if not os.path.isfile(parent_path):
         near = suggest(parent_path.name, (other.name for other in parent_path.parent.glob("*.toml")))
-        raise RecipeError(
-            [extends.origin.problem(f"there is no recipe {extends.value!r} here.{near}", key="extends")]
-        )
+        problem = extends.origin.problem(f"there is no recipe {extends.value!r} here.{near}", key="extends")
+        raise RecipeError([problem])
     return _merge(_read_file(parent_path, "parent", lineage), source)
 
 
@@ -185,9 +185,8 @@ def _as_source(
 
     def origin(*path: str | int) -> Origin:
         # Of a key whose place is not known, such as one of [embedding.x] under [[embedding]], its table's.
-        return Origin(
-            how, file, next((lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines), 1)
-        )
+        found = (lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in lines)
+        return Origin(how, file, next(found, 1))
 
     problems = source.problems
     for name, value in values.items():
@@ -287,14 +286,15 @@ def _apply(source: Source, settings: Mapping[str, Any], how: Literal["--set", "o
         if index >= len(tables) or not rest:
             problems.append(origin.problem(f"expected {name}.N.key=VALUE with N from 0 to {len(tables) - 1}"))
             continue
-        given = tables[index].values
+        inside: Mapping[str, Origin] = {}
         if len(rest) > 1:
-            inner = given.get(rest[0])
-            if inner is not None and not isinstance(inner.value, dict):
+            inner = tables[index].values.get(rest[0], Given({}, origin))
+            if not isinstance(inner.value, dict):
                 problems.append(origin.problem(f"{name}.{rest[0]} is a plain value, not a table"))
                 continue
-            value = _nested(dict(inner.value) if inner else {}, rest[1:], value)
-        over = Table(tables[index].origin, {rest[0]: Given(value, origin)})
+            value = _nested(dict(inner.value), rest[1:], value)
+            inside = {**dict.fromkeys(inner.value, inner.origin), **inner.inside, rest[1]: origin}
+        over = Table(tables[index].origin, {rest[0]: Given(value, origin, inside)})
         tables[index], left = _merge_table(name, tables[index], over)
         source.left_behind += left
 

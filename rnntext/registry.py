@@ -28,6 +28,7 @@ BUILT_INS: dict[str, dict[str, str]] = {
         "csv": "rnntext.datasets.csv:CsvDataset",
         "huggingface": "rnntext.datasets.huggingface:HuggingFaceDataset",
         "jsonl": "rnntext.datasets.jsonl:JsonLinesDataset",
+        "text": "rnntext.datasets.text:TextDataset",
     },
     "tokenizers": {
         "character": "rnntext.tokenizers.character:CharacterTokenizer",
@@ -59,6 +60,8 @@ BUILT_INS: dict[str, dict[str, str]] = {
     },
     "heads": {
         "classification": "rnntext.heads.classification:ClassificationHead",
+        "fill_blank": "rnntext.heads.fill_blank:FillBlankHead",
+        "next_token": "rnntext.heads.next_token:NextTokenHead",
         "tagging": "rnntext.heads.tagging:TaggingHead",
     },
 }

@@ -38,7 +38,7 @@ class RowAdam(torch.optim.Optimizer):
     step at its rate.
 
     Args:
-        parameters: the tables, float [rows, width].
+        parameters: the tables, float [rows, width]; or groups of them, as torch has them.
         lr: size of a step; may change between steps.
         weight_decay: pull towards zero.
         decoupled: as in AdamW, apart from the gradient; else added to it.
@@ -49,7 +49,12 @@ class RowAdam(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, parameters: Iterable[nn.Parameter], *, lr: float, weight_decay: float = 0.0, decoupled: bool = False
+        self,
+        parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]],
+        *,
+        lr: float,
+        weight_decay: float = 0.0,
+        decoupled: bool = False,
     ) -> None:
         super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "decoupled": decoupled})
 

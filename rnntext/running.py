@@ -13,17 +13,17 @@ from typing import Any
 import torch
 
 from rnntext import __version__, registry, run_folder
-from rnntext.batching import evaluation_batches
 from rnntext.contracts import KINDS
 from rnntext.devices import choose_device, choose_threads
 from rnntext.errors import Problem, RecipeError, TrainingError, UsageError
+from rnntext.loading import assemble, selftest
 from rnntext.measuring import measure
-from rnntext.model import TextModel, build_model
-from rnntext.prediction import assemble, selftest
+from rnntext.model import TextModel, build_model, stored_weights
 from rnntext.preparing import Prepared, prepare
 from rnntext.progress import LineReporter, Reporter
 from rnntext.recipe import Recipe, read_recipe
 from rnntext.run_folder import RunFolder
+from rnntext.starting import Start
 from rnntext.training import train
 
 PACKAGES = ("torch", "numpy", "spacy", "nltk", "datasets", "scikit-learn", "safetensors", "pydantic")
@@ -59,7 +59,8 @@ def run(
         progress: hears how the run goes; log records of ``rnntext`` if None.
 
     Raises:
-        RecipeError: the recipe is not valid, or data must be given. Nothing was run.
+        RecipeError: the recipe is not valid, data must be given, or weights to start from do not fit. Nothing was
+            run.
         DataError: the data cannot be used.
         UsageError: ``out`` may not be written to, the device is not there, or overrides come with a ``Recipe``.
         TrainingError: the loss stopped being a number.
@@ -79,16 +80,18 @@ def run(
         for text in recipe.left_behind:
             reporter.note(text)
 
+        start = Start(recipe)
         prepared = prepare(recipe, reporter.note)
         torch.manual_seed(recipe.seed)
         model = build_model(recipe, prepared.vocabulary, prepared.labels)
         coverage = _begin_parts(model, recipe, prepared, reporter)
+        start.fill(model, prepared.vocabulary, prepared.word_counts, reporter.note)
         model.to(device)
         parameters = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
         reporter.note(f"model: {parameters:,} parameters, on {device.type} with {threads} thread(s)")
 
         folder = RunFolder.claim(out, recipe.name, force)
-        _write_before_training(folder, recipe, prepared, model, device, threads)
+        _write_before_training(folder, recipe, prepared, model, device, threads, start)
         try:
             result = train(
                 model,
@@ -98,7 +101,7 @@ def run(
                 recipe.batching,
                 recipe.training.select_by,
                 recipe.seed,
-                keep=lambda trained: folder.save_weights(trained.state_dict()),
+                keep=lambda trained: folder.save_weights(stored_weights(trained)),
                 record=folder.append_history,
                 reporter=reporter,
             )
@@ -167,12 +170,18 @@ def _begin_parts(
     for part in (*embeddings, model.head):
         begin_from = getattr(part, "begin_from", None)
         if begin_from is not None:
-            begin_from(collator.batches(evaluation_batches(collator.split.types.lengths, recipe.batching)))
+            begin_from(collator.batches(collator.evaluation_rows(recipe.batching)))
     return coverage
 
 
 def _write_before_training(
-    folder: RunFolder, recipe: Recipe, prepared: Prepared, model: TextModel, device: torch.device, threads: int
+    folder: RunFolder,
+    recipe: Recipe,
+    prepared: Prepared,
+    model: TextModel,
+    device: torch.device,
+    threads: int,
+    start: Start,
 ) -> None:
     """Write what is known before the first step, so that a run that dies can be understood."""
     header = f"Frozen by rnntext {__version__} from {Path(recipe.file).name}: every value that the run used."
@@ -197,6 +206,7 @@ def _write_before_training(
             "device": str(device),
             "threads": threads,
             "data": prepared.corpus.digests,
+            **({"init_from": start.digests} if start.digests else {}),
         },
     )
 

@@ -37,7 +37,10 @@ class SeedRuns:
         """What seeds.json holds: the shape of metrics.json, with mean, deviation, least and largest for a number."""
         kept = ("validation", "test", "baselines", "training", "prediction")
         metrics = [{name: run.metrics[name] for name in kept} for run in self.runs]
-        return {"seeds": self.seeds, **(_spread(metrics) if metrics else {})}
+        said = {
+            name: run.metrics[name] for run in self.runs[:1] for name in ("leaked", "units") if name in run.metrics
+        }
+        return {"seeds": self.seeds, **said, **(_spread(metrics) if metrics else {})}
 
 
 def run_seeds(

@@ -28,6 +28,13 @@ DEFAULT_TYPES = {
 """The part that a table means when it names no ``type``; a dataset must be named."""
 
 
+class _RunsMarker: ...
+
+
+Runs = Annotated[dict[Literal["encoder", "embedding"], str | Annotated[list[str], Field(min_length=1)]], _RunsMarker]
+"""Which run folders give what: paths like ``contracts.FilePath``, each of a finished run."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TopLevel:
     """The keys above the first table.
@@ -82,8 +89,15 @@ class TrainingOptions:
 
     Args:
         epochs: passes over the training split, in all.
+        init_from: finished runs whose weights to start from: encoder = "runs/a", or ["runs/a", "runs/b"] for the
+            forward direction of one and the backward of another; embedding = "runs/a", its rows matched by token
+            (of several runs, the first that has the token).
         optimizer: rule that turns gradients into steps.
         learning_rate: size of a step, at its largest.
+        layer_decay: the rate of each stage is this times that of the stage above: the head, the layers of the
+            encoder from the top down, the embeddings; below 1, what was learnt before changes less.
+        unfreeze_epochs: where above 0, training begins with the head alone, and every so many epochs the next stage
+            below joins in.
         weight_decay: pull of the weights towards zero (adamw: decoupled; else added to the gradient, under
             ``row_updates`` to those of the rows that a batch reads).
         momentum: of sgd.
@@ -104,8 +118,11 @@ class TrainingOptions:
     """
 
     epochs: Annotated[int, Field(ge=1)] = 20
+    init_from: Runs | None = None
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = 1.0
+    unfreeze_epochs: Annotated[int, Field(ge=0)] = 0
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     schedule: Literal["constant", "warmup", "cosine", "linear", "plateau"] = "constant"

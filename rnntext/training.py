@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rnntext.batching import Collator, training_batches
-from rnntext.contracts import Batch, HeadOutput
+from rnntext.contracts import Batch
 from rnntext.errors import TrainingError
-from rnntext.evaluation import evaluate
-from rnntext.model import TextModel
+from rnntext.evaluation import LEAKED, LEAKS, evaluate
+from rnntext.model import Follower, TextModel
 from rnntext.optimizing import ModelOptimizer, RateSchedule, clip_gradients, make_optimizer
 from rnntext.progress import Reporter
+from rnntext.streaming import AnyCollator
 from rnntext.tables import BatchingOptions, TrainingOptions
 
 
@@ -40,8 +40,8 @@ class TrainingResult:
 
 def train(
     model: TextModel,
-    training: Collator,
-    validation: Collator,
+    training: AnyCollator,
+    validation: AnyCollator,
     options: TrainingOptions,
     batching: BatchingOptions,
     select_by: str | None,
@@ -69,20 +69,25 @@ def train(
     Raises:
         TrainingError: the loss stopped being a number.
     """
-    lengths = training.split.types.lengths
     select_by = select_by or next(iter(model.head.metrics))
     if select_by not in (*model.head.metrics, "loss"):
         known = ", ".join([*model.head.metrics, "loss"])
         raise TrainingError(f"these data give no {select_by}; set training.select_by to one of: {known}")
+    mark = LEAKED if model.leaks else ""  # before the name of each figure
     direction = model.head.metrics.get(select_by, "smaller")  # loss is no metric of a head, and smaller is better
     sign = 1.0 if direction == "larger" else -1.0
     optimizer = make_optimizer(model, options)
-    rate = RateSchedule(options, len(training_batches(lengths, batching, (seed, 0))))
+    rate = RateSchedule(options, len(training.training_rows(batching, (seed, 0))))
+    if model.leaks:
+        what = " and ".join(LEAKS[leak] for leak in sorted(model.leaks))
+        reporter.note(f"LEAKED: the encoder reads {what}, which is to be told; no figure of this run is a fair one")
     result = TrainingResult(0, 0, 0.0, 0)
     best, since_best = -math.inf, 0
     try:
         for epoch in range(1, options.epochs + 1):
-            batches = training_batches(lengths, batching, (seed, epoch))
+            for text in optimizer.start_epoch(epoch, options.epochs):
+                reporter.note(text)
+            batches = training.training_rows(batching, (seed, epoch))
             reporter.start_epoch(epoch, options.epochs, len(batches))
             started = time.perf_counter()
             totals = _one_epoch(model, training.batches(batches), optimizer, rate, options, reporter, epoch)
@@ -90,23 +95,23 @@ def train(
             result.seconds += seconds
             result.tokens += totals.tokens
             scores = evaluate(model, validation, batching).scores()
-            if select_by not in scores:
-                known = ", ".join(scores)
+            if mark + select_by not in scores:
+                known = ", ".join(name.removeprefix(mark) for name in scores)
                 raise TrainingError(f"these data give no {select_by}; set training.select_by to one of: {known}")
-            value = sign * scores[select_by]
-            if not (math.isfinite(value) and math.isfinite(scores["loss"])):
+            value = sign * scores[mark + select_by]
+            if not (math.isfinite(value) and math.isfinite(scores[f"{mark}loss"])):
                 raise TrainingError(
                     f"the validation loss or {select_by} is no number after epoch {epoch}. {_advice(options)}"
                 )
             is_best = value > best
             line = {
                 "epoch": epoch,
-                "train_loss": totals.loss / max(1, totals.texts),
+                f"{mark}train_loss": totals.loss / max(1, totals.count),
                 "validation": scores,
                 "seconds": seconds,
                 "tokens": totals.tokens,
                 "tokens_per_second": totals.tokens / seconds,
-                "learning_rate": optimizer.param_groups[0]["lr"],
+                "learning_rate": optimizer.rate,
                 "gradient_norm": totals.norm / max(1, totals.steps),
             }
             result.epochs = epoch
@@ -119,7 +124,7 @@ def train(
             reporter.end_epoch(line, is_best)
             rate.end_epoch(since_best)
             if options.patience and since_best >= options.patience:
-                reporter.note(f"stopped early: no better {select_by} in {since_best} epochs")
+                reporter.note(f"stopped early: no better {mark + select_by} in {since_best} epochs")
                 break
     except KeyboardInterrupt:
         result.interrupted = True
@@ -132,7 +137,8 @@ def train(
 class _EpochTotals:
     loss: float = 0.0
     norm: float = 0.0
-    texts: int = 0
+    count: int = 0
+    """Of what the losses are means: texts, unless the head says otherwise."""
     tokens: int = 0
     steps: int = 0
 
@@ -147,11 +153,11 @@ def _one_epoch(
     epoch: int,
 ) -> _EpochTotals:
     model.train()
-    totals = _EpochTotals()
+    totals, follow = _EpochTotals(), Follower(model)
     for batch in batches:
         optimizer.set_rate(rate.next())
         optimizer.zero_grad()
-        output: HeadOutput = model(batch)
+        output = follow(batch)
         if output.loss is None:
             raise TrainingError("the head gave no loss for a batch with targets; its forward must")
         loss = float(output.loss.detach())
@@ -164,9 +170,10 @@ def _one_epoch(
         norm = clip_gradients(optimizer.parameters, options.gradient_clip)
         optimizer.step()
         tokens = int(batch.lengths.sum())
-        totals.loss += loss * len(batch.lengths)
+        count = len(batch.lengths) if output.count is None else output.count
+        totals.loss += loss * count
         totals.norm += float(norm)
-        totals.texts += len(batch.lengths)
+        totals.count += count
         totals.tokens += tokens
         totals.steps += 1
         reporter.step(loss, tokens)

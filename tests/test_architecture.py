@@ -14,10 +14,12 @@ from rnntext.contracts import KINDS
 PACKAGE = Path(rnntext.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 MAX_LINES = 350
+MAX_LINES_OF = {"contracts.py": 420}  # the whole plugin surface on one page
 # The core that finds parts by name, and so may know none of them.
 KNOWS_NO_PART = ["contracts", "errors", "registry", "options", "tables", "recipe", "recipe_source", "recipe_schema"]
 MAY_BE_IMPORTED_BY_PARTS = {"contracts", "errors", "caching", "schemes"}
-MAY_BE_IMPORTED_BY_HEADS = {*MAY_BE_IMPORTED_BY_PARTS, "metrics", "baselines", "tag_baselines"}
+MAY_BE_IMPORTED_BY_DATASETS = {*MAY_BE_IMPORTED_BY_PARTS, "sentences"}
+MAY_BE_IMPORTED_BY_HEADS = {*MAY_BE_IMPORTED_BY_PARTS, "metrics", "baselines", "tag_baselines", "ngram_baselines"}
 # Read before any data, and by commands that must answer at once.
 NEEDS_NO_TORCH = [*KNOWS_NO_PART, "cli", "shipping", "__init__", "__main__"]
 
@@ -75,8 +77,8 @@ def test_the_parts_are_where_the_tests_look():
 @pytest.mark.parametrize("path", parts_files, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_a_part_imports_only_contracts_and_its_own_folder(path):
     kind = path.relative_to(PACKAGE).parts[0]
-    allowed = MAY_BE_IMPORTED_BY_HEADS if kind == "heads" else MAY_BE_IMPORTED_BY_PARTS
-    assert own_imports(path) <= {*allowed, kind}
+    more = {"datasets": MAY_BE_IMPORTED_BY_DATASETS, "heads": MAY_BE_IMPORTED_BY_HEADS}
+    assert own_imports(path) <= {*more.get(kind, MAY_BE_IMPORTED_BY_PARTS), kind}
 
 
 @pytest.mark.parametrize("name", KNOWS_NO_PART)
@@ -129,7 +131,7 @@ def test_only_devices_knows_accelerate():
 
 @every_file
 def test_a_file_is_short_enough_for_one_sitting(path):
-    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES_OF.get(path.name, MAX_LINES)
 
 
 @every_file

@@ -20,7 +20,8 @@ from rnntext.recipe_schema import recipe_schema
 from rnntext.shipping import recipes_folder, shipped_recipes
 
 RECIPE = '#:schema ./recipe.schema.json\nname = "lamps"\n[dataset]\ntype = "jsonl"\n[encoder]\nhidden_dim = 12\n'
-COMMANDS = ["run", "check", "show", "describe", "schema", "recipes", "copy", "list", "predict", "evaluate"]
+COMMANDS = ["run", "check", "show", "describe", "schema", "recipes", "copy", "list"]
+COMMANDS += ["predict", "evaluate", "generate"]
 
 
 @pytest.fixture(autouse=True)
@@ -237,7 +238,8 @@ def test_copy_brings_a_recipe_with_its_schema_and_data_and_it_is_valid_there(cap
 @pytest.mark.parametrize("recipe", shipped_recipes(), ids=lambda recipe: recipe.name)
 def test_every_shipped_recipe_can_be_copied_with_its_parents_and_checked(recipe, capsys):
     assert main(["copy", f"{recipe.name}.toml"]) == 0
-    assert main(["check", f"{recipe.name}.toml"]) == 0
+    refused = recipe.path.stem == "bidirectional_lm"  # shipped to show why
+    assert main(["check", f"{recipe.name}.toml"]) == (2 if refused else 0)
     parent = tomllib.loads(recipe.path.read_text(encoding="utf-8")).get("extends")
     assert parent is None or Path(parent).is_file()
 

@@ -501,10 +501,82 @@ def test_describe_tells_what_a_state_reads(tmp_path, capsys):
     assert "a state reads the past alone" in capsys.readouterr().out
 
 
+def test_describe_counts_the_data(tiny_recipe, capsys):
+    assert main(["describe", str(tiny_recipe)]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    ((_, texts, _, distinct, _, unknown),) = [line for line in lines if line[:1] == ["train"]]
+    assert (texts, distinct, unknown) == ("96", "24", "0.0%")
+    assert ["rank", "token", "count", "share", "Zipf's", "law"] in lines
+    assert ["share", "of", "tokens", "50%", "80%", "90%", "95%", "99%"] in lines
+
+
+def test_describe_tells_of_a_head_that_learns_from_text_alone(tmp_path, capsys):
+    recipe = write_recipe(tmp_path, dataset={"type": "text"}, head={"type": "fill_blank"})
+    assert main(["describe", str(recipe)]) == 0
+    told = capsys.readouterr()
+    assert "needs dataset.train: 20,000 words" in told.err
+    assert "V 20,000" in told.out
+    assert "log probabilities float [blanks, V 20,000], adaptive softmax: 2,000 words + 2" in " ".join(
+        told.out.split()
+    )
+    # The table of words is the embedding's and the head's: counted once, in parameters and in memory.
+    assert "shares 160,000 parameters with stages above" in " ".join(told.out.split())
+    lstm, inner, outer, biases = 2 * 4 * 8 * (8 + 8 + 2), 16 * 8 + 8, 8 * 8 + 8, 20_000 + 2 * 8 + 2
+    total = 160_000 + lstm + inner + outer + biases
+    assert f"parameters: {total:,}" in told.out
+    assert f"(weights {total * 4 / 1e6:.1f}, " in told.out
+
+
+@pytest.mark.parametrize(
+    ("dataset", "tokens"),
+    [
+        ({"num_steps": 7}, "tokens, one stream in windows of 7"),
+        ({"num_steps": 120, "sampling": "sequential"}, "tokens, one stream in windows of 120"),
+        ({}, "tokens, at most 50 a text"),
+    ],
+)
+def test_describe_tells_of_streams_without_data(tmp_path, capsys, dataset, tokens):
+    recipe = write_recipe(
+        tmp_path,
+        dataset={"type": "text", **dataset},
+        tokenizer={"type": "character"},
+        encoder={"bidirectional": False},
+        head={"type": "next_token"},
+    )
+    assert main(["describe", str(recipe)]) == 0
+    told = capsys.readouterr()
+    assert "needs dataset.train: 100 characters" in told.err
+    assert tokens in told.out
+    assert f"the longest batch, B 8, T {dataset.get('num_steps', 50)}" in told.out
+    assert "log probabilities float [B, T, V 100], full softmax; chosen by perplexity" in told.out
+
+
+@pytest.mark.parametrize(
+    ("scheme", "labels"), [("none", 2), ("io", 3), ("bio", 5), ("bioes", 9), ("biluo", 9), (None, 5)]
+)
+def test_describe_tells_of_taggers_without_data(tmp_path, capsys, scheme, labels):
+    dataset = {"spans_field": "spans"} if scheme is None else {"type": "conll", "scheme": scheme}
+    recipe = write_recipe(tmp_path, dataset=dataset, head={"type": "tagging"})
+    assert main(["describe", str(recipe)]) == 0
+    assert f"logits float [8, 50, {labels}]" in capsys.readouterr().out
+
+
+def test_describe_refuses_a_list_of_words_without_a_blank_where_one_is_filled_in(tmp_path, capsys):
+    (tmp_path / "words.txt").write_text("soup\nlamp\n", encoding="utf-8")
+    words = {"type": "word_list", "path": "words.txt"}
+    recipe = write_recipe(tmp_path, dataset={"type": "text"}, vocabulary=words, head={"type": "fill_blank"})
+    assert main(["describe", str(recipe)]) == 1
+    assert "no <blank>" in capsys.readouterr().err
+    (tmp_path / "words.txt").write_text("soup\n<blank>\nlamp\n", encoding="utf-8")
+    assert main(["describe", str(recipe)]) == 0
+    assert "[blanks, V 5], full softmax" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     "settings", [["tokenizer.type=character"], ["vocabulary.max_size=3"], ["batching.max_tokens=7"]]
 )
-def test_describe_without_data_takes_any_recipe(tmp_path, capsys, settings):
-    recipe = write_recipe(tmp_path, dataset={})
+@pytest.mark.parametrize("tables", [{}, {"dataset": {"type": "text"}, "head": {"type": "fill_blank"}}])
+def test_describe_without_data_takes_any_recipe(tmp_path, capsys, settings, tables):
+    recipe = write_recipe(tmp_path, **{"dataset": {}, **tables})
     assert main(["describe", str(recipe), *(word for pair in settings for word in ("--set", pair))]) == 0
     assert "parameters:" in capsys.readouterr().out

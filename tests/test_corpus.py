@@ -20,6 +20,7 @@ from rnntext.corpus import cache_folder, file_digest, read_corpus
 from rnntext.datasets.csv import CsvDataset
 from rnntext.datasets.huggingface import HuggingFaceDataset
 from rnntext.datasets.jsonl import JsonLinesDataset
+from rnntext.datasets.text import TextDataset
 from rnntext.errors import DataError
 from rnntext.recipe import PartChoice
 from rnntext.tables import SplitOptions
@@ -268,6 +269,7 @@ labels = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=
             text=words,
             tokens=st.none() | st.lists(words, max_size=3).map(tuple),
             label=labels | st.lists(labels, max_size=3).map(tuple),
+            choices=st.none() | st.lists(st.lists(words, max_size=3).map(tuple), max_size=2).map(tuple),
             fields=st.dictionaries(labels, words, max_size=2),
             line=st.integers(0, 2**40),
         ),
@@ -419,3 +421,101 @@ def test_cached_notes_are_json_without_anything_else(tmp_path, cache):
     read_jsonl(tmp_path, train="a.jsonl")
     assert sorted(path.suffix for path in (cache / "examples").iterdir()) == [".arrow", ".json"]
     assert [json.loads(path.read_text()) for path in Path(cache / "examples").glob("*.json")] == [[]]
+
+
+# --- questions and streams -------------------------------------------------------------------------------------
+
+
+def read_text(folder, drawing=None, seed=1, **options):
+    files = {key: str(folder / options[key]) for key in ("train", "validation", "test") if key in options}
+    return read_corpus(
+        PartChoice("datasets", "text", TextDataset, {**options, **files}), drawing or SplitOptions(), seed
+    )
+
+
+def write_lines(path, count, word="line"):
+    path.write_text("".join(f"{word} {number}\n" for number in range(1, count + 1)))
+
+
+def stream_of(split):
+    return "".join(example.text for example in split.examples())
+
+
+def test_choices_and_answers_survive_the_cache(tmp_path, monkeypatch):
+    questions = [
+        {"text": "We ____ at noon.", "answer": "ate", "choices": ["ate", "left", "slept"]},
+        {"text": "The ____ was ____.", "answer": ["soup", "hot"], "choices": [["soup", "lamp"], ["hot", "late"]]},
+        {"text": "It ____ again.", "answer": "rained"},
+    ]
+    write_jsonl(tmp_path / "q.jsonl", questions)
+    write_lines(tmp_path / "t.txt", 5)
+    first, second = (read_text(tmp_path, train="t.txt", validation="q.jsonl") for _ in range(2))
+    expected = [
+        ("ate", (("ate", "left", "slept"),)),
+        (("soup", "hot"), (("soup", "lamp"), ("hot", "late"))),
+        ("rained", None),
+    ]
+    for found in (first, second):
+        examples = list(found.splits["validation"].examples())
+        assert [(example.label, example.choices) for example in examples] == expected
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_splits_of_a_stream_are_cut_off_its_end(tmp_path, seed):
+    write_lines(tmp_path / "s.txt", 40)
+    drawing = SplitOptions(validation_fraction=0.2, test_fraction=0.1)
+    found = read_text(tmp_path, drawing, seed, train="s.txt", num_steps=5)
+    assert lines_of(found.splits["train"]) == list(range(1, 29))
+    assert lines_of(found.splits["validation"]) == list(range(29, 37))
+    assert lines_of(found.splits["test"]) == list(range(37, 41))
+    assert found.notes == [
+        "test: the last 4 of the 40 lines of the training stream",
+        "validation: the last 8 of the 40 lines of the training stream",
+    ]
+    whole = "".join(stream_of(found.splits[name]) for name in ("train", "validation", "test"))
+    assert whole == (tmp_path / "s.txt").read_text()
+
+
+def test_a_tenth_of_a_stream_validates_unless_a_file_is_given(tmp_path):
+    write_lines(tmp_path / "s.txt", 40)
+    write_lines(tmp_path / "v.txt", 6, "other")
+    alone = read_text(tmp_path, train="s.txt", num_steps=5)
+    assert lines_of(alone.splits["validation"]) == [37, 38, 39, 40]
+    given_file = read_text(tmp_path, SplitOptions(test_fraction=0.5), train="s.txt", validation="v.txt", num_steps=5)
+    assert {name: len(split) for name, split in given_file.splits.items()} == {
+        "train": 20,
+        "validation": 6,
+        "test": 20,
+    }
+    assert next(given_file.splits["validation"].examples()).text == "other 1\n"
+
+
+def test_the_limit_of_a_stream_keeps_its_start(tmp_path):
+    write_lines(tmp_path / "s.txt", 40)
+    found = read_text(tmp_path, SplitOptions(validation_fraction=0.5, limit=15), train="s.txt", num_steps=5)
+    assert lines_of(found.splits["train"]) == list(range(1, 16))
+    assert lines_of(found.splits["validation"]) == list(range(21, 36))
+    assert "train: the first 15 of 20 lines (limit)" in found.notes
+    whole = read_text(tmp_path, SplitOptions(validation_fraction=0.5, limit=20), train="s.txt", num_steps=5)
+    assert not any("limit" in note for note in whole.notes)
+
+
+def test_lines_that_are_no_stream_are_drawn_as_ever(tmp_path):
+    write_lines(tmp_path / "s.txt", 40)
+    found = read_text(tmp_path, SplitOptions(validation_fraction=0.2), train="s.txt")
+    assert lines_of(found.splits["validation"]) != list(range(33, 41))
+
+
+@pytest.mark.parametrize(("count", "fraction", "size"), [(1, 0.5, 0), (4, 0.1, 0), (10, 0.99, 10)])
+def test_a_stream_of_too_few_lines_to_cut_is_refused(tmp_path, count, fraction, size):
+    write_lines(tmp_path / "s.txt", count)
+    expected = rf"s\.txt: validation_fraction = {fraction} of {count} lines leaves {size} for validation and"
+    with pytest.raises(DataError, match=expected):
+        read_text(tmp_path, SplitOptions(validation_fraction=fraction), train="s.txt", num_steps=5)
+
+
+def test_test_and_validation_may_not_take_the_whole_stream_together(tmp_path):
+    write_lines(tmp_path / "s.txt", 10)
+    drawing = SplitOptions(validation_fraction=0.5, test_fraction=0.5)
+    with pytest.raises(DataError, match="leaves 5 for validation and 0 to train on; give more text"):
+        read_text(tmp_path, drawing, train="s.txt", num_steps=5)

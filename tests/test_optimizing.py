@@ -1,4 +1,7 @@
-"""Steps that follow the batch: RowAdam beside dense Adam, clipping over touched rows, and which tables it is for."""
+"""Steps that follow the batch: RowAdam beside dense Adam, clipping over touched rows, and which tables it is for.
+
+And stages of a network that learn at rates of their own, and later than others.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from interrupting import StopsIn
 from tiny import make_tiny
 from torch import Tensor, nn
 
@@ -23,8 +27,9 @@ from rnntext.preparing import prepare
 from rnntext.progress import LineReporter
 from rnntext.recipe import read_recipe
 from rnntext.row_adam import TAIL_STEPS, RowAdam
+from rnntext.stages import stages_of
 from rnntext.tables import BatchingOptions, TrainingOptions
-from rnntext.training import train
+from rnntext.training import RateSchedule, train
 
 KINDS = {"plain": {}, "coupled": {"weight_decay": 0.1}, "decoupled": {"weight_decay": 0.1, "decoupled": True}}
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -488,3 +493,205 @@ def test_a_table_that_a_prediction_reads_first_can_be_trained() -> None:
         optimizer.catch_up(weights, torch.tensor([1]))
     give(weights, [1], numbers(1, 3, seed=1))
     optimizer.step()
+
+
+# --- in stages -------------------------------------------------------------------------------------------------
+
+
+class Staged:
+    """A model of the tiny data, its batches, and what a training left of it after each epoch."""
+
+    def __init__(self, recipe_path: Any, overrides: dict[str, Any] | None = None) -> None:
+        recipe = read_recipe(recipe_path, overrides)
+        self.prepared = prepare(recipe, lambda text: None)
+        torch.manual_seed(5)
+        self.model = build_model(recipe, self.prepared.vocabulary, self.prepared.labels)
+        self.training = self.prepared.collator("train")
+        self.batching = BatchingOptions(batch_size=8)
+        self.epochs = [self.weights()]
+        self.told: list[str] = []
+        self.history: list[dict[str, Any]] = []
+
+    def weights(self) -> dict[str, Tensor]:
+        return {name: weight.detach().clone() for name, weight in self.model.state_dict().items()}
+
+    def record(self, line: dict[str, Any]) -> None:
+        self.history.append(line)
+        self.epochs.append(self.weights())
+
+    def train(self, options: TrainingOptions, reporter: LineReporter | None = None) -> None:
+        validation = self.prepared.collator("validation")
+        reporter = reporter or LineReporter(self.told.append)
+        arguments = (self.model, self.training, validation, options, self.batching, "accuracy", 7)
+        train(*arguments, keep=lambda trained: None, record=self.record, reporter=reporter)
+
+    def moved(self, epoch: int) -> set[str]:
+        """Return the stages of which a weight moved in an epoch, by the first parts of its name."""
+        before, after = self.epochs[epoch - 1 : epoch + 1]
+        names = {name for name in after if not torch.equal(after[name], before[name])}
+        return {".".join(name.split(".")[:3]) if name.startswith("encoder") else name.split(".")[0] for name in names}
+
+
+def names_of(model: nn.Module) -> list[tuple[str, set[str]]]:
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [(stage.name, {names[id(each)] for each in stage.parameters}) for stage in stages_of(model)]
+
+
+@pytest.mark.parametrize("bidirectional", [True, False])
+def test_stages_are_the_head_the_layers_from_the_top_and_the_embeddings(
+    tiny_recipe: Any, bidirectional: bool
+) -> None:
+    encoder = {"encoder.num_layers": 3, "encoder.layer_norm": True, "encoder.bidirectional": bidirectional}
+    model = Staged(tiny_recipe, encoder).model
+    count = 2 if bidirectional else 1
+    found = names_of(model)
+    assert [name for name, _ in found] == [
+        "the head learns",
+        *(f"the encoder's layer {layer} learns" for layer in (3, 2, 1)),
+        "the embeddings learn",
+    ]
+    for (_, names), depth in zip(found[1:4], (2, 1, 0), strict=True):
+        layers = {f"encoder.layers.{count * depth + place}" for place in range(count)}
+        # What a layer reads is normed; the lowest one reads the embeddings as they are.
+        norms = {f"encoder.norms.{count * (depth - 1) + place}" for place in range(count)} if depth else set()
+        assert {".".join(name.split(".")[:3]) for name in names} == layers | norms
+    assert found[0][1] == {name for name, _ in model.named_parameters() if name.startswith("head.")}
+    assert found[-1][1] == {"embeddings.0.weight"}
+    assert sum(len(names) for _, names in found) == len(list(model.parameters()))
+
+
+def test_any_other_encoder_is_one_stage_and_what_is_not_trained_is_none(tiny_recipe: Any) -> None:
+    dense = Staged(tiny_recipe, {"encoder.type": "dense", "encoder.num_layers": 2, "embedding.trainable": False})
+    assert [name for name, _ in names_of(dense.model)] == ["the head learns", "the encoder learns"]
+
+
+def test_a_weight_that_head_and_embedding_share_is_the_embeddings(tiny_recipe: Any) -> None:
+    recipe = read_recipe(tiny_recipe, {"head.type": "next_token", "encoder.bidirectional": False})
+    vocabulary = recipe.vocabulary.build()
+    vocabulary.fit({"soup": 2, "lamp": 1})
+    model = build_model(recipe, vocabulary, {})
+    (head, inside), *_, (_, lowest) = names_of(model)
+    assert head == "the head learns"
+    assert model.head.words.weight is model.embeddings[0].weight
+    assert lowest == {"embeddings.0.weight"}
+    assert "head.words.bias" in inside
+
+
+SGD = {"optimizer": "sgd", "momentum": 0.0, "gradient_clip": 0.0}
+
+
+@pytest.mark.usefixtures("of_any_size")
+@pytest.mark.parametrize("row_updates", [True, False])
+def test_discriminative_rates_scale_the_first_step_of_each_stage(tiny_recipe: Any, row_updates: bool) -> None:
+    staged = Staged(tiny_recipe, {"encoder.num_layers": 2})
+    staged.batching = BatchingOptions(batch_size=1000)
+    staged.train(TrainingOptions(epochs=1, learning_rate=0.5, layer_decay=0.3, row_updates=row_updates, **SGD))
+    (line,) = staged.history
+    assert line["learning_rate"] == 0.5, "the head's"
+
+    plain = Staged(tiny_recipe, {"encoder.num_layers": 2}).model.train()
+    (rows,) = staged.training.training_rows(staged.batching, (7, 1))
+    plain(staged.training.batch(rows)).loss.backward()
+    for number, stage in enumerate(stages_of(plain)):
+        torch.optim.SGD(stage.parameters, lr=0.5 * 0.3**number, fused=True).step()
+    for name, weight in plain.state_dict().items():
+        if row_updates and name.startswith("embeddings"):  # the sparse kernel adds up otherwise
+            torch.testing.assert_close(staged.epochs[1][name], weight, rtol=0, atol=1e-7)
+        else:
+            assert torch.equal(staged.epochs[1][name], weight), name
+        assert not torch.equal(staged.epochs[0][name], weight)
+
+
+@pytest.mark.usefixtures("of_any_size")
+@pytest.mark.parametrize("row_updates", [True, False])
+def test_adam_moves_stages_at_their_rates_too(tiny_recipe: Any, row_updates: bool) -> None:
+    """Adam's first step is as long as its rate wherever there is a gradient."""
+    staged = Staged(tiny_recipe)
+    staged.batching = BatchingOptions(batch_size=1000)
+    staged.train(TrainingOptions(epochs=1, learning_rate=1e-3, layer_decay=0.5, row_updates=row_updates))
+    for name, scale in (("head.", 1.0), ("encoder.", 0.5), ("embeddings.", 0.25)):
+        steps = [
+            (staged.epochs[1][each] - before).abs().max()
+            for each, before in staged.epochs[0].items()
+            if each.startswith(name)
+        ]
+        assert float(max(steps)) == pytest.approx(1e-3 * scale, rel=1e-2)
+
+
+@pytest.mark.usefixtures("of_any_size")
+@pytest.mark.parametrize("options", [{"optimizer": "adam"}, {"optimizer": "adamw"}, {"optimizer": "sgd"}])
+@pytest.mark.parametrize("row_updates", [True, False])
+def test_a_stage_does_not_move_before_it_joins_in(
+    tiny_recipe: Any, options: dict[str, Any], row_updates: bool
+) -> None:
+    """Weight decay would move it, and idle rows would catch up, if it were merely slow."""
+    staged = Staged(tiny_recipe, {"encoder.num_layers": 2})
+    decay = {"weight_decay": 0.1, "patience": 0, "learning_rate": 0.01}
+    unfrozen = TrainingOptions(epochs=9, unfreeze_epochs=2, row_updates=row_updates, **decay, **options)
+    staged.train(unfrozen)
+    upper, lower = ({f"encoder.layers.{2 * layer + direction}" for direction in (0, 1)} for layer in (1, 0))
+    expected = [{"head"}, {"head"} | upper, {"head"} | upper | lower, {"head", "embeddings"} | upper | lower]
+    assert [staged.moved(epoch) for epoch in range(1, 9)] == [stage for stage in expected for _ in range(2)]
+    assert [text for text in staged.told if "learn" in text] == [
+        "epoch 1: the head learns alone (training.unfreeze_epochs = 2)",
+        "epoch 3: the encoder's layer 2 learns from now on",
+        "epoch 5: the encoder's layer 1 learns from now on",
+        "epoch 7: the embeddings learn from now on",
+    ]
+    assert all(parameter.requires_grad for parameter in staged.model.parameters())
+
+
+def test_a_training_that_ends_before_all_have_joined_in_says_so_and_leaves_nothing_frozen(tiny_recipe: Any) -> None:
+    staged = Staged(tiny_recipe)
+    staged.train(TrainingOptions(epochs=2, unfreeze_epochs=2))
+    assert "training.epochs = 2 ends before the embeddings learn, which would be from epoch 5 on" in staged.told
+    assert staged.moved(2) == {"head"}
+    assert all(parameter.requires_grad for parameter in staged.model.parameters())
+    staged.train(TrainingOptions(epochs=2, unfreeze_epochs=2), StopsIn(1))
+    assert all(parameter.requires_grad for parameter in staged.model.parameters())
+
+
+def test_what_is_never_trained_is_not_unfrozen(tiny_recipe: Any) -> None:
+    staged = Staged(tiny_recipe, {"embedding.trainable": False})
+    staged.train(TrainingOptions(epochs=4, unfreeze_epochs=1, patience=0))
+    assert [text for text in staged.told if "from now on" in text] == [
+        "epoch 2: the encoder's layer 1 learns from now on"
+    ]
+    assert "embeddings" not in staged.moved(4)
+    assert not staged.model.embeddings[0].weight.requires_grad
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"optimizer": "adamw", "weight_decay": 0.1, "schedule": "cosine"},
+        {"optimizer": "sgd", "learning_rate": 0.3},
+    ],
+    ids=["adam", "adamw", "sgd"],
+)
+def test_without_stages_a_training_is_what_torchs_optimizer_does_bit_for_bit(
+    tiny_recipe: Any, options: dict[str, Any]
+) -> None:
+    settings_of = TrainingOptions(epochs=2, **{"learning_rate": 0.02, **options})
+    staged, plain = Staged(tiny_recipe), Staged(tiny_recipe)
+    staged.train(settings_of)
+    assert not [text for text in staged.told if "learn" in text]
+    torch.manual_seed(0)
+    family = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}[settings_of.optimizer]
+    more = {"momentum": settings_of.momentum} if settings_of.optimizer == "sgd" else {}
+    parameters = list(plain.model.parameters())
+    optimizer: torch.optim.Optimizer = family(
+        parameters, lr=1.0, weight_decay=settings_of.weight_decay, fused=True, **more
+    )
+    rate = RateSchedule(settings_of, len(plain.training.training_rows(plain.batching, (7, 0))))
+    plain.model.train()
+    for epoch in (1, 2):
+        for batch in plain.training.batches(plain.training.training_rows(plain.batching, (7, epoch))):
+            optimizer.param_groups[0]["lr"] = rate.next()
+            optimizer.zero_grad()
+            plain.model(batch).loss.backward()
+            clip_gradients(parameters, settings_of.gradient_clip)
+            optimizer.step()
+    for name, weight in plain.model.state_dict().items():
+        assert torch.equal(staged.epochs[2][name], weight), name

@@ -35,6 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "mine.toml").write_text(blocks("toml")[0], encoding="utf-8")
     for name in ("train.conll", "dev.conll"):
         (path / name).write_text("Ada B-PER\nsang O\n\nGiles B-PER\nHill I-PER\nleft O\n" * 9, encoding="utf-8")
+    (path / "book.txt").write_text("the time came and went, and came again.\n" * 60, encoding="utf-8")
     (path / "letter.txt").write_text("Ada sang. Giles Hill left.\n", encoding="utf-8")
     (path / "recipes").symlink_to(ROOT / "recipes")
     return path
@@ -45,7 +46,7 @@ def test_the_commands_for_a_recipe_of_ones_own_work(
 ) -> None:
     monkeypatch.chdir(folder)
     commands = [line.split("#")[0].split(">")[0].strip() for line in README.splitlines() if "    rnntext " in line]
-    assert len(commands) == 8
+    assert len(commands) == 10
     for command in commands:
         arguments = shlex.split(command)[1:]
         assert main(arguments + (QUICK if arguments[0] == "run" else [])) == 0, command
@@ -75,6 +76,16 @@ def test_the_example_of_tags_works(folder: Path, monkeypatch: pytest.MonkeyPatch
     (folder / "spans.jsonl").write_text(f"{row}\n" * 20, encoding="utf-8")
     overrides = {"dataset.type": "jsonl", "dataset.train": "spans.jsonl", "dataset.spans_field": "spans"}
     assert rnntext.run("recipes/tagging.toml", {**overrides, **settings}).metrics["validation"]
+
+
+def test_the_example_of_blanks_works(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    settings = {"training.epochs": 1, "encoder.hidden_dim": 8, "dataset.limit": 50, "baselines.enabled": False}
+    assert rnntext.run("recipes/fill_blank.toml", settings).path.name == "fill_blank-1"
+    exec(compile(blocks("python")[2], "README.md", "exec"), {"rnntext": rnntext})
+    question = re.findall(r'\{"text": "[^`]+"choices": [^`]+\}', README)[0]
+    (folder / "questions.jsonl").write_text(f"{question}\n", encoding="utf-8")
+    assert rnntext.load("runs/fill_blank-1").evaluate("questions.jsonl").texts == 1
 
 
 def test_every_file_that_the_readme_links_to_is_there() -> None:

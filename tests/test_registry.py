@@ -6,21 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 import rnntext
 from rnntext import contracts, registry
-from rnntext.contracts import CONTRACT, KINDS, WIRED
+from rnntext.contracts import CONTRACT, KINDS, WIRED, WIRED_ON_REQUEST
 from rnntext.errors import PartError, UnknownNameError
 from rnntext.options import options_of
 
 # Recipes name these, so none may vanish.
 BUILT_INS = {
-    "datasets": {"conll", "conllu", "csv", "huggingface", "jsonl"},
+    "datasets": {"conll", "conllu", "csv", "huggingface", "jsonl", "text"},
     "tokenizers": {"character", "nltk", "regex", "spacy", "whitespace"},
     "vocabularies": {"frequency", "word_list"},
     "embeddings": {"char_cnn", "char_lstm", "learned", "one_hot", "pretrained", "word_shape"},
     "encoders": {"dense", "gru", "lstm", "rnn"},
-    "heads": {"classification", "tagging"},
+    "heads": {"classification", "fill_blank", "next_token", "tagging"},
 }
 EVERY = [(kind, name) for kind, names in registry.BUILT_INS.items() for name in names]
 PROTOCOLS = {
@@ -59,6 +61,7 @@ def built(kind: str, name: str, tmp_path: Path) -> Any:
         "conllu": {"train": str(file)},
         "csv": {"train": str(file)},
         "jsonl": {"train": str(file)},
+        "text": {"train": str(file)},
         "huggingface": {"train": str(file)},
         "word_list": {"path": str(file)},
         "pretrained": {"path": str(file)},
@@ -68,8 +71,12 @@ def built(kind: str, name: str, tmp_path: Path) -> Any:
     labels = {"labels": ["a", "b"], "counts": {"a": 1, "b": 1}, "texts": 2, "multi_label": False}
     if name == "tagging":
         labels = {"tags": ["a", "b"], "counts": {"a": 1, "b": 1}, "scheme": "none"}
-    wired = {"vocabulary": vocabulary, "input_dim": 3, "labels": labels}
-    return registry.get(kind, name)(**needed.get(name, {}), **{key: wired[key] for key in WIRED[kind]})
+    table = nn.Module()
+    table.weight = nn.Parameter(torch.zeros(len(vocabulary), 4))
+    wired = {"vocabulary": vocabulary, "input_dim": 3, "labels": labels, "embeddings": [table]}
+    part = registry.get(kind, name)
+    asked = WIRED_ON_REQUEST.get(kind, frozenset()) & set(inspect.signature(part).parameters)
+    return part(**needed.get(name, {}), **{key: wired[key] for key in WIRED[kind] | asked})
 
 
 def test_every_kind_of_the_contract_has_the_built_ins_that_recipes_name():

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from tiny import write_recipe
 
 from rnntext import training
 from rnntext.batching import Collator
 from rnntext.errors import TrainingError
-from rnntext.model import build_model
+from rnntext.evaluation import evaluate
+from rnntext.model import Follower, build_model
 from rnntext.preparing import prepare
 from rnntext.progress import LineReporter
 from rnntext.recipe import read_recipe
@@ -396,3 +399,174 @@ def test_one_text_longer_than_the_budget_is_trained_on(toy):
     )
     assert toy.training.split.types.lengths.max() > 6
     assert found.history[0]["tokens"] == int(np.sum(toy.training.split.types.lengths))
+
+
+# --- windows that follow on, and losses of tokens ----------------------------------------------------------------
+
+
+class Remembering:
+    """A model whose state says which windows its rows have read, oldest first; it hears with what it is called."""
+
+    def __init__(self, carry_state: bool | None = None, leaks: frozenset[str] = frozenset(), stateless: bool = False):
+        self.head = SimpleNamespace() if carry_state is None else SimpleNamespace(carry_state=carry_state)
+        self.leaks = leaks
+        self.stateless = stateless
+        self.begun_with: list[list[list[float]] | None] = []
+
+    def __call__(self, batch):
+        return self.go_on(batch, None)[0]
+
+    def go_on(self, batch, state):
+        self.begun_with.append(None if state is None else state[0][:, 0].tolist())
+        read = batch.token_ids[:, None, :1].float().requires_grad_()
+        state = (read if state is None else torch.cat([state[0], read], dim=2),)
+        return SimpleNamespace(loss=read.sum()), SimpleNamespace(state=None if self.stateless else state)
+
+
+def window(goes_on: bool | None, *rows: int) -> Any:
+    ids = torch.tensor(rows)[:, None]
+    return SimpleNamespace(token_ids=ids, lengths=torch.ones(len(rows), dtype=torch.int64), goes_on=goes_on)
+
+
+def begun_with(model: Remembering, *batches: Any) -> list[Any]:
+    follow = Follower(model)  # type: ignore[arg-type]
+    for batch in batches:
+        follow(batch)
+    return model.begun_with
+
+
+def test_a_batch_begins_with_the_state_of_the_one_that_it_follows():
+    found = begun_with(
+        Remembering(),
+        window(False, 1, 2),
+        window(True, 3, 4),
+        window(True, 5, 6),
+        window(False, 7, 8),
+        window(True, 9),
+    )
+    assert found == [None, [[1], [2]], [[1, 3], [2, 4]], None, [[7]]]
+
+
+def test_rows_that_end_drop_out_of_the_state_and_the_others_keep_theirs():
+    found = begun_with(Remembering(), window(False, 1, 2, 3), window(True, 4, 5), window(True, 6, 7), window(True, 8))
+    assert found == [None, [[1], [2]], [[1, 4], [2, 5]], [[1, 4, 6]]]
+
+
+def test_whole_texts_have_no_state_to_begin_with_and_leave_none():
+    found = begun_with(Remembering(), window(False, 1), window(None, 2), window(None, 3), window(True, 4))
+    assert found == [None, None, None, [[1]]]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [Remembering(carry_state=False), Remembering(leaks=frozenset({"future"})), Remembering(stateless=True)],
+    ids=["told not to", "leaks", "without a state"],
+)
+def test_some_models_begin_every_window_from_zero(model):
+    assert begun_with(model, window(False, 1, 2), window(True, 3, 4), window(True, 5, 6)) == [None] * 3
+
+
+def test_the_state_is_carried_where_the_head_says_so_or_nothing():
+    for carry_state in (True, None):
+        assert begun_with(Remembering(carry_state), window(False, 1), window(True, 2)) == [None, [[1]]]
+
+
+def test_the_state_is_carried_on_without_its_gradient():
+    states = []
+
+    class Looking(Remembering):
+        def go_on(self, batch, state):
+            states.append(state)
+            return super().go_on(batch, state)
+
+    begun_with(Looking(), window(False, 1), window(True, 2), window(True, 3))
+    assert [state and state[0].requires_grad for state in states] == [None, False, False]
+
+
+class Language:
+    """Lines of words and a language model of them, whose training hardly moves it."""
+
+    def __init__(self, folder, lines, **dataset: Any) -> None:
+        for name in ("train", "validation"):
+            (folder / f"{name}.txt").write_text("\n".join(lines))
+        tables: dict[str, dict[str, Any]] = {
+            "dataset": {"type": "text", "train": "train.txt", "validation": "validation.txt", **dataset},
+            "tokenizer": {"type": "whitespace"},
+            "embedding": {"initial_range": 1.0},
+            "encoder": {"bidirectional": False},
+            "head": {"type": "next_token"},
+        }
+        self.recipe = read_recipe(write_recipe(folder, **tables))
+        self.prepared = prepare(self.recipe, lambda text: None)
+        self.collator = self.prepared.collator("train")
+
+    def model(self, **changes: Any):
+        torch.manual_seed(5)
+        model = build_model(self.recipe, self.prepared.vocabulary, {})
+        vars(model.head).update(changes)
+        return model
+
+
+def history(model, prepared, batch_size: int, epochs: int = 1) -> list[dict[str, Any]]:
+    """Return what is told of a training that moves the weights by next to nothing."""
+    found: list[dict[str, Any]] = []
+    still = TrainingOptions(epochs=epochs, patience=0, learning_rate=1e-12, optimizer="sgd")
+    batching = BatchingOptions(batch_size=batch_size)
+    reporter = LineReporter(lambda text: None)
+    collators = prepared.collator("train"), prepared.collator("validation")
+    train(model, *collators, still, batching, None, 7, lambda trained: None, found.append, reporter)
+    return found
+
+
+RAGGED = ["a soup", "the cook stirs a soup and a stew", "lamp", "a cook and a lamp", "stew", "the soup the stew"]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 4, 6])
+def test_the_training_loss_of_a_language_model_is_the_mean_over_tokens(tmp_path, batch_size):
+    language = Language(tmp_path, RAGGED)
+    model = language.model()
+    (line,) = history(model, language.prepared, batch_size)
+    scores = evaluate(model, language.collator, BatchingOptions(batch_size=100)).scores()
+    assert line["train_loss"] == pytest.approx(scores["loss"], rel=1e-5)
+    assert math.exp(line["train_loss"]) == pytest.approx(scores["perplexity"], rel=1e-5)
+    assert line["validation"]["loss"] == pytest.approx(scores["loss"], rel=1e-5)
+
+
+def test_the_loss_of_labelled_texts_is_the_mean_over_texts(toy):
+    model, texts = toy.model(), toy.prepared.collator("train")
+    assert len(texts.split) % 20, "the last batch is smaller"
+    by_size = [evaluate(model, texts, BatchingOptions(batch_size=size)).scores()["loss"] for size in (20, 1000)]
+    (line,) = history(model, toy.prepared, 20)
+    assert [line["train_loss"], by_size[0]] == pytest.approx([by_size[1]] * 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("carry_state", [None, False])
+def test_training_in_sequence_carries_the_state_on_unless_told_not_to(tmp_path, carry_state):
+    language = Language(tmp_path, RAGGED * 6, num_steps=3, sampling="sequential")
+    collator, options = language.collator, BatchingOptions(batch_size=2)
+    model = language.model(carry_state=carry_state)
+    rows = collator.training_rows(options, (7, 1))
+    begin, end = rows[0][:, 0], rows[-1][:, 1]
+    whole = collator.batch(np.stack([begin, end, [0, 0]], axis=1))
+    with torch.no_grad():
+        at_once = float(model(whole).loss)
+        apart = float(np.mean([float(model(collator.batch(windows)).loss) for windows in rows]))
+    assert abs(at_once - apart) > 1e-3
+    (line,) = history(model, language.prepared, 2)
+    assert line["train_loss"] == pytest.approx(apart if carry_state is False else at_once, rel=1e-5)
+    assert line["tokens"] == sum(int((windows[:, 1] - windows[:, 0]).sum()) for windows in rows)
+
+
+def test_training_at_random_begins_every_window_from_zero_even_one_by_one(tmp_path):
+    language = Language(tmp_path, RAGGED, num_steps=7)
+    collator, options = language.collator, BatchingOptions(batch_size=1)
+    model = language.model()
+    epochs = [collator.training_rows(options, (7, number)) for number in range(1, 9)]
+    pairs = [pair for rows in epochs for pair in pairwise(rows)]
+    assert any(before[0, 1] == after[0, 0] for before, after in pairs), "by chance one comes right after another"
+    with torch.no_grad():
+        expected = [
+            np.mean([float(model(collator.batch(rows)).loss) for rows in windows]).item() for windows in epochs
+        ]
+    found = [line["train_loss"] for line in history(model, language.prepared, 1, epochs=8)]
+    assert found == pytest.approx(expected, rel=1e-5)

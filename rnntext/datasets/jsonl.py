@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, NoReturn
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from rnntext.contracts import Annotations, Example, FilePath, Split
+from rnntext.datasets.json_objects import json_object, refuse_half_characters
 from rnntext.datasets.rows import (
     Columns,
     column_faults,
     given_splits,
-    repeated,
     short_name,
     skip_blank,
     source_of,
@@ -112,13 +111,16 @@ class JsonLinesDataset:
         note = f"blank lines skipped in {short_name(path, self._paths.values())}"
         number = 0
         for number, line in skip_blank(text_lines(path), _is_blank, self.notes, note):
-            row = _parsed(line, path, number)
-            if self._spans_field is None:
-                example = to_example(row, self._columns, path, number)
-            else:
-                example = self._with_spans(row, self._spans_field, path, number)
-            if "\\ud" in line or "\\uD" in line:
-                _refuse_half_characters(example, path)
+            try:
+                row = json_object(line, OBJECT)
+                if self._spans_field is None:
+                    example = to_example(row, self._columns, path, number)
+                else:
+                    example = self._with_spans(row, self._spans_field, path, number)
+                if "\\ud" in line or "\\uD" in line:
+                    refuse_half_characters(_strings(example))
+            except DataError as error:
+                raise DataError(error.message, path, number) from None
             yield example
         if not number:
             raise DataError(f"no rows: the file is empty; {OBJECT}", path)
@@ -126,61 +128,18 @@ class JsonLinesDataset:
     def _with_spans(self, row: dict[str, Any], field: str, path: str, number: int) -> Example:
         if field not in row:
             message = f"no key {field!r}; its keys: {', '.join(row)}.{suggest(field, row)} Set dataset.spans_field"
-            raise DataError(f"{message}, or write [] where a text has no spans", path, number)
+            raise DataError(f"{message}, or write [] where a text has no spans")
         # All else is read as in any row, the name of the spans' key standing in for its label.
         example = to_example({**row, field: field}, self._columns, path, number)
-        try:
-            return replace(example, label=None, spans=spans_of(row[field], example.text))
-        except DataError as error:
-            raise DataError(error.message, path, number) from None
+        return replace(example, label=None, spans=spans_of(row[field], example.text))
 
 
 def _is_blank(line: str) -> bool:
     return not line.strip()
 
 
-def _parsed(line: str, path: str, number: int) -> dict[str, Any]:
-    if line.lstrip().startswith("["):  # before parsing: a file that is one array may be one very long line
-        message = f"this is a JSON array; {OBJECT}. A file that is one array is converted by: jq -c '.[]'"
-        raise DataError(message, path, number)
-    try:
-        value = _decoder.decode(line)
-    except json.JSONDecodeError as error:
-        message = f"not valid JSON at column {error.pos + 1}: {error.msg}; {OBJECT}"
-        raise DataError(message, path, number) from None
-    except DataError as error:  # from the hooks below
-        raise DataError(error.message, path, number) from None
-    except RecursionError:
-        raise DataError("this JSON is nested too deeply; keep texts and labels at the top", path, number) from None
-    except ValueError as error:  # an integer of thousands of digits
-        raise DataError(f"a number cannot be read: {error}; write it as a string", path, number) from None
-    if not isinstance(value, dict):
-        raise DataError(f"this is JSON, but not an object; {OBJECT}", path, number)
-    return value
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        doubled = repeated(key for key, _ in pairs)[0]
-        raise DataError(f"the key {doubled!r} is there twice in one object; keep one")
-    return values
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise DataError(f"{name} is not JSON; write null or a string")
-
-
-_decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_refuse_constant)
-
-
-def _refuse_half_characters(example: Example, path: str) -> None:
-    labels = (example.label,) if isinstance(example.label, str) else example.label or ()
-    spans = [label for _, _, label in example.spans or ()]
-    for part in (example.text, *labels, *spans, *example.fields.values()):
-        try:
-            part.encode("utf-8")
-        except UnicodeEncodeError as error:
-            half = f"\\u{ord(part[error.start]):04x}"
-            message = f"{half} is one half of a character without its other half; write the whole character"
-            raise DataError(message, path, example.line) from None
+def _strings(example: Example) -> Iterator[str]:
+    yield example.text
+    yield from (example.label,) if isinstance(example.label, str) else example.label or ()
+    yield from (label for _, _, label in example.spans or ())
+    yield from example.fields.values()

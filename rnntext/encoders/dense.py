@@ -80,4 +80,4 @@ class DenseEncoder(nn.Module):
         for number, layer in enumerate(self.layers):
             states = self.activation(layer(self.dropout(states) if number else states))
         states = reading.joined([states, embedded] if self.shortcut else [states], clear=True)
-        return Encoded(states, reading.ends(states))
+        return Encoded(states, reading.ends(states), from_end=slice(0, 0))

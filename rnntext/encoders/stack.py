@@ -92,6 +92,14 @@ class RecurrentStack(nn.Module):
             return "the cell itself, step by step, since zoneout acts inside the recurrence"
         return self._layer(0).kernel
 
+    @property
+    def _from_end(self) -> slice | None:
+        """Which columns of a state have read a text from its end; see ``contracts.Encoded``."""
+        if self.interleaved and self.options.num_layers > 1:
+            return None
+        width = self.state_dims[0]
+        return slice(width, width * self.directions)
+
     def forward(self, embedded: Tensor, lengths: Tensor, state: State | None = None) -> Encoded:
         """Read every token; states are float [B, T, D], D = 2H or H (+ E). See ``contracts.Encoder``.
 
@@ -112,7 +120,7 @@ class RecurrentStack(nn.Module):
                 row, column = piece.mask.nonzero(as_tuple=True)
                 target = (piece.rows[row], piece.positions[row, column])
                 states[..., piece.columns].index_put_(target, piece.states[row, column].to(states.dtype))
-            return Encoded(states, pieces.final, pieces.state)
+            return Encoded(states, pieces.final, pieces.state, self._from_end)
         readings = [Reading(lengths, embedded.shape[1], backwards=number > 0) for number in range(self.directions)]
         skipped = self._skips_padding and embedded.device.type == "cpu"
         # Infinity times zero is not a number, so padding is cleared before it can meet a gradient.
@@ -129,7 +137,7 @@ class RecurrentStack(nn.Module):
             with torch.set_grad_enabled(with_gradients):
                 return _stacked([end() for end in ends])
 
-        return Encoded(states, torch.cat(finals, dim=-1), whole_state)
+        return Encoded(states, torch.cat(finals, dim=-1), whole_state, self._from_end)
 
     def in_pieces(
         self, embed: Callable[[Tensor, Tensor], Tensor], lengths: Tensor, state: State | None = None

@@ -1,0 +1,130 @@
+"""Splits that are not given: drawn by seed, each label in proportion; of a stream, its end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rnntext.contracts import Example, Split
+from rnntext.errors import DataError
+from rnntext.tables import SplitOptions
+
+if TYPE_CHECKING:
+    from rnntext.corpus import Corpus, SplitTable
+
+DEFAULT_VALIDATION_FRACTION = 0.1
+
+
+def draw_missing(corpus: Corpus, drawing: SplitOptions, seed: int) -> None:
+    """Hold out of the training split what the recipe asks for; validation always."""
+    train = corpus.splits["train"]
+    whole = len(train)
+    if corpus.windows is not None:
+        _cut_off(corpus, drawing)
+        return
+    wanted: dict[Split, float] = {}
+    if drawing.test_fraction is not None and "test" not in corpus.splits:
+        wanted["test"] = drawing.test_fraction
+    if "validation" not in corpus.splits:
+        wanted["validation"] = drawing.validation_fraction or DEFAULT_VALIDATION_FRACTION
+    for number, (split, fraction) in enumerate(wanted.items()):
+        size = round(fraction * whole)
+        if not 0 < size < len(train):
+            raise DataError(
+                f"{split}_fraction = {fraction} of {whole} examples leaves {size} for {split} and "
+                f"{len(train) - size} to train on; give more data, another fraction or a {split} file",
+                train.file,
+            )
+        rows = np.sort(_leave_each_label(train, draw(train, size, (seed, number))))
+        size = len(rows)
+        if not size:
+            raise DataError(
+                f"no {split} split can be drawn: each of the {whole} examples has a label of its own; check "
+                f"dataset.label_field, or give a {split} file",
+                train.file,
+            )
+        corpus.splits[split] = replace(train, name=split, rows=rows)
+        train.rows = np.setdiff1d(train.rows, rows, assume_unique=True)
+        corpus.notes.append(
+            f"{split}: {size:,} of the {whole:,} training examples, drawn by seed, labels in proportion"
+        )
+
+
+def _cut_off(corpus: Corpus, drawing: SplitOptions) -> None:
+    """Hold out the end of a stream: what it says must not stand among what is learnt."""
+    train = corpus.splits["train"]
+    whole = len(train)
+    fractions: dict[Split, float | None] = {
+        "test": drawing.test_fraction,
+        "validation": drawing.validation_fraction or DEFAULT_VALIDATION_FRACTION,
+    }
+    for split, fraction in fractions.items():
+        if split in corpus.splits or fraction is None:
+            continue
+        size = round(fraction * whole)
+        if not 0 < size < len(train):
+            raise DataError(
+                f"{split}_fraction = {fraction} of {whole} lines leaves {size} for {split} and {len(train) - size} "
+                f"to train on; give more text, another fraction or a {split} file",
+                train.file,
+            )
+        corpus.splits[split] = replace(train, name=split, rows=train.rows[-size:])
+        train.rows = train.rows[:-size]
+        corpus.notes.append(f"{split}: the last {size:,} of the {whole:,} lines of the training stream")
+
+
+def draw(split: SplitTable, size: int, seed: Sequence[int]) -> np.ndarray:
+    """Return ``size`` rows of a split, each label in proportion: evenly spaced after ordering by label."""
+    random = np.random.default_rng(seed)
+    shuffled = random.permutation(split.rows)
+    ordered = shuffled[np.argsort(_column(split, "stratum")[shuffled], kind="stable")]
+    places = (np.arange(size) + random.random()) * len(ordered) / size
+    drawn: np.ndarray = ordered[places.astype(np.int64)]
+    return drawn
+
+
+def _leave_each_label(split: SplitTable, drawn: np.ndarray) -> np.ndarray:
+    """Return the drawn rows less one of each label that would be drawn whole: what is tested must be taught.
+
+    Not where texts have several labels: few texts then share all of theirs. Of tags, one of each kind is left.
+    """
+    if not _column(split, "one_label").all():
+        return drawn if is_whole(next(split.examples())) else _leave_each_tag(split, drawn)
+    strata = _column(split, "stratum")
+    left = set(strata[np.setdiff1d(split.rows, drawn)].tolist())
+    kept = []
+    for row in drawn.tolist():
+        if strata[row] in left:
+            kept.append(row)
+        left.add(strata[row])
+    return np.asarray(kept, dtype=np.int64)
+
+
+def _leave_each_tag(split: SplitTable, drawn: np.ndarray) -> np.ndarray:
+    """Return the drawn rows less those with a tag that would then be nowhere else."""
+    left: set[str] = set()
+    for example in replace(split, rows=np.setdiff1d(split.rows, drawn)).examples():
+        left |= kinds_of(example)
+    kept = []
+    for row, example in zip(drawn.tolist(), replace(split, rows=drawn).examples(), strict=True):
+        if kinds_of(example) <= left:
+            kept.append(row)
+        left |= kinds_of(example)
+    return np.asarray(kept, dtype=np.int64)
+
+
+def _column(split: SplitTable, name: str) -> np.ndarray:
+    return np.asarray(split.table.with_format("numpy", columns=[name])[name][:])
+
+
+def is_whole(example: Example) -> bool:
+    """Return whether the labels of a text are those of the whole text, not of its tokens."""
+    return example.scheme is None and example.spans is None
+
+
+def kinds_of(example: Example) -> set[str]:
+    """Return the kinds of tags or spans that a text has."""
+    return {label for _, _, label in example.spans or ()} | set(example.label or ())
