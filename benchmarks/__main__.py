@@ -26,6 +26,7 @@ NAMES = {
     "text": "benchmarks.text",
     "peers": "benchmarks.peers.comparing",
     "tagging": "benchmarks.tagging",
+    "words": "benchmarks.words",
     "tagging_peers": "benchmarks.peers.comparing_taggers",
 }
 FOLDER = Path(__file__).parent

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from benchmarks import encoders, sentences, tagging, text, training, workload
+from benchmarks import encoders, sentences, tagging, text, training, words, workload
 from benchmarks.pairs import Ratio, compare, rate
 from benchmarks.peers import comparing, comparing_taggers, serving_tags
 from benchmarks.peers.asking import PeerError, conversation
@@ -20,14 +23,18 @@ from benchmarks.peers.serving import answers
 from benchmarks.results import Results, line, markdown, merged, number
 from benchmarks.tagging_tutorial import TaggingTutorial, TutorialCrf, padded
 from benchmarks.tutorial import Tutorial, TutorialModel
+from benchmarks.words_tutorial import NEVER, LanguageTutorial, check_losses
 from rnntext import registry
 from rnntext.heads.crf import Crf
+from rnntext.preparing import prepare
+from rnntext.recipe import read_recipe
 from rnntext.schemes import TagSet, first_fault
 
 TINY = workload.Size(texts=30, held_out=6, words=20, batch=4, input_dim=3, hidden_dim=4)
 TINY_TAGGED = sentences.TaggedSize(
     sentences=30, held_out=6, words=150, batch=4, input_dim=3, char_dim=4, hidden_dim=4, of_peers=5
 )
+TINY_WORDS = words.WordsSize(words=1000, sentences=16, batch=8, asked=6, width=4, rows=8, num_steps=5, added=10)
 MEASURED = {"date": "2001-02-03", "machine": "abacus, 1 thread", "versions": {"python": "3.99", "torch": "9.9"}}
 
 
@@ -341,6 +348,112 @@ def test_the_tutorials_tags_do_not_depend_on_the_batch() -> None:
     alone = tutorial.tag(encoded, 1, by_length=False)
     assert alone == tutorial.tag(encoded, 7, by_length=True)
     assert [len(tags) for tags in alone] == lengths.tolist()
+
+
+def test_words_are_told_at_any_size() -> None:
+    figures = list(words.benchmarks(TINY_WORDS, pairs=1, seconds=0))
+    assert len({figure.name for figure in figures}) == 4
+    assert all(figure.of_median > 0 and figure.to_median > 0 and figure.compares for figure in figures)
+
+
+def test_made_up_texts_of_words_are_the_same_each_time_and_follow_zipf() -> None:
+    known = [f"w{rank}" for rank in range(50)]
+    made = words.made_up(400, known, seed=0)
+    assert made == words.made_up(400, known, seed=0)
+    lengths = [len(sentence.split()) for sentence in made]
+    assert (min(lengths), max(lengths) <= 60) == (5, True)
+    assert 19 < sum(lengths) / len(made) < 23
+    counts = Counter(" ".join(made).split())
+    assert counts["w0"] / counts["w4"] == pytest.approx(5, rel=0.2)
+
+
+def test_softmaxes_over_few_words_are_not_compared() -> None:
+    with pytest.raises(AssertionError):
+        next(words.benchmarks(replace(TINY_WORDS, words=900), pairs=1, seconds=0))
+
+
+class Tilted(torch.nn.Module):
+    """A network that says of each word, on top of a constant, what it is given."""
+
+    def __init__(self, cuts: list[int], logits: torch.Tensor) -> None:
+        super().__init__()
+        self.head = SimpleNamespace(words=SimpleNamespace(cuts=cuts), blank_id=2)
+        self.logits = logits
+
+    def forward(self, _: object) -> SimpleNamespace:
+        return SimpleNamespace(logits=self.logits)
+
+
+def test_softmaxes_that_tell_words_of_a_group_differently_are_not_compared() -> None:
+    full = Tilted([9], torch.randn(2, 9))
+    by_group = torch.tensor([0.0] * 6 + [0.5] * 3)
+    words.check_softmaxes(Tilted([6, 9], full.logits + by_group), full, None)  # type: ignore[arg-type]
+    with pytest.raises(AssertionError):
+        words.check_softmaxes(Tilted([5, 9], full.logits + by_group), full, None)  # type: ignore[arg-type]
+
+
+STREAM = "a cat and a dog ran " * 12
+
+
+def language_tutorial() -> LanguageTutorial:
+    return LanguageTutorial(STREAM, ["<pad>", "<unk>", *sorted(set(STREAM))], width=4, rows=3, num_steps=7)
+
+
+def test_the_tutorials_windows_are_rows_that_go_on_and_its_state_goes_with_them() -> None:
+    tutorial, windows = language_tutorial(), []
+    losses: list[float] = []
+    step = tutorial.step
+
+    def watched(ids: torch.Tensor, targets: torch.Tensor) -> float:
+        windows.append((ids, targets))
+        losses.append(step(ids, targets))
+        return losses[-1]
+
+    tutorial.step = watched  # type: ignore[method-assign]
+    assert tutorial.epoch() > 0
+    read = torch.cat([ids for ids, _ in windows]).T.tolist()
+    for place, row in enumerate(read):
+        start = place * (len(STREAM) // 3)
+        assert "".join(tutorial.characters[each] for each in row) == STREAM[start : start + 77]
+    assert torch.equal(windows[0][1][:-1], windows[0][0][1:])
+    assert torch.equal(windows[0][1][-1], windows[1][0][0])
+    assert losses[-1] < losses[0]
+
+    # Two windows one after the other are one long one.
+    model, (ids, _) = tutorial.model, windows[0]
+    first, state = model(ids[:3], None)
+    assert torch.allclose(torch.cat([first, model(ids[3:], state)[0]]), model(ids, None)[0], atol=1e-6)
+
+
+def test_the_tutorials_text_goes_on_without_tokens_that_stand_for_none() -> None:
+    tutorial = language_tutorial()
+    with torch.no_grad():
+        tutorial.model.output.bias[:NEVER] = 50.0
+    for draw in (True, False):
+        text = tutorial.generate("a cat", 20, draw)
+        assert text.startswith("a cat")
+        assert len(text) == 25
+    assert tutorial.generate("a cat", 20, draw=False) == text
+
+
+@pytest.mark.parametrize(("option", "value"), [("training.learning_rate", 0.5), ("head.carry_state", False)])
+def test_loops_that_learn_otherwise_are_not_compared(tmp_path: Path, option: str, value: object) -> None:
+    (tmp_path / "train.txt").write_text("a cat and a dog ran\n" * 12)
+    options = {
+        "dataset.train": str(tmp_path / "train.txt"),
+        "dataset.num_steps": 5,
+        "batching.batch_size": 3,
+        "embedding.output_dim": 16,
+        "encoder.hidden_dim": 16,
+        **{f"{table}.dropout": 0.0 for table in ("embedding", "encoder", "head")},
+    }
+    recipe = words.RECIPES / "time_machine.toml"
+    prepared = prepare(read_recipe(recipe, options), lambda _: None)
+    characters = [prepared.vocabulary.token(number) for number in range(len(prepared.vocabulary))]
+    tutorial = LanguageTutorial(STREAM, characters, 16, 3, 5)
+    check_losses(read_recipe(recipe, options), tutorial)
+    with pytest.raises(AssertionError):
+        check_losses(read_recipe(recipe, {**options, option: value}), tutorial)
 
 
 class Guess:

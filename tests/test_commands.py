@@ -516,7 +516,7 @@ def test_describe_tells_of_a_head_that_learns_from_text_alone(tmp_path, capsys):
     told = capsys.readouterr()
     assert "needs dataset.train: 20,000 words" in told.err
     assert "V 20,000" in told.out
-    assert "log probabilities float [blanks, V 20,000], adaptive softmax: 2,000 words + 2" in " ".join(
+    assert "log probabilities float [blanks, V 20,000], adaptive softmax: 500 words + 3" in " ".join(
         told.out.split()
     )
     # The table of words is the embedding's and the head's: counted once, in parameters and in memory.

@@ -629,7 +629,15 @@ def test_top_k_decides_how_many_candidates_there_are_sorted(trained):
         assert len(shares) == count
         assert shares == sorted(shares, reverse=True)
         assert sum(shares) <= 1 + 1e-6
-    assert "<pad>" not in [pair["token"] for pair in trained("a net", top_k=10_000).next]
+
+
+def test_padding_never_follows_however_probable(words):
+    model, batch = words.model(), words.batch(["the cook"])
+    with torch.no_grad():
+        model.head.words.bias[PAD_ID] = 9
+        (answer,) = model.head.predictions(model(batch), batch, 10_000)
+        assert model.head.next_token(model.read(batch).states[:, -1])[0, PAD_ID] == -torch.inf
+    assert "<pad>" not in [pair["token"] for pair in answer["next"]]
 
 
 def test_a_text_alone_is_answered_as_in_a_batch(trained):
