@@ -40,6 +40,7 @@ class GroupedScores:
     loss_sum: float | None = None
     """Of all texts; None where no loss was counted."""
     loss_count: int = 0
+    """Of how many things the losses are means, together."""
     _groups: dict[str, dict[str, tuple[Scores, int]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -60,7 +61,7 @@ class GroupedScores:
 
     def scores(self) -> dict[str, float]:
         """Return metric -> value over all texts; ``loss`` too where there was one."""
-        loss = {} if self.loss_sum is None else {"loss": self.loss_sum / max(1, self.loss_count)}
+        loss = {} if self.loss_sum is None or not self.loss_count else {"loss": self.loss_sum / self.loss_count}
         return self._named({**self.total.compute(), **loss})
 
     def _named(self, scores: dict[str, float]) -> dict[str, float]:

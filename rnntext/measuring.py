@@ -89,7 +89,8 @@ def _baselines(
     """Train and score each simple method that the head offers."""
     head = model.head
     rows, limit = None, recipe.baselines.max_rows
-    if limit is not None and limit < len(prepared.splits["train"]):
+    # A stream is no set of texts to draw from: simple methods read all of it.
+    if limit is not None and limit < len(prepared.splits["train"]) and prepared.windows is None:
         random = np.random.default_rng((recipe.seed, 20))
         rows = np.sort(random.choice(len(prepared.splits["train"]), limit, replace=False))
         reporter.note(f"baselines: trained on {limit:,} of {len(prepared.splits['train']):,} texts (max_rows)")

@@ -166,6 +166,8 @@ def prepare(recipe: Recipe, note: Callable[[str], None]) -> Prepared:
             raise error.located(split.file) from None
         except OSError as error:
             raise cache_error(error) from None
+        if windows and len(splits[name].types.values) < 2:
+            raise DataError(f"the {name} stream has no two tokens, and each is told from those before it", split.file)
     vocabulary: Vocabulary = recipe.vocabulary.build()
     if fills_blanks:
         (blank,) = table.encode([BLANK])

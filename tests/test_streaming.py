@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import rnntext
 from rnntext import streaming
 from rnntext.contracts import Batch
 from rnntext.encoding import EncodedSplit, Ragged
@@ -219,3 +221,15 @@ def test_a_stream_shorter_than_a_window_is_one_window(sampling, length, num_step
 def test_a_single_token_has_no_next_one(length):
     with pytest.raises(DataError, match=rf"the train split has {length} token\(s\); a next one needs two"):
         stream(length, 5)
+
+
+def test_a_stream_of_blank_lines_is_refused_with_its_file(tmp_path: Path) -> None:
+    for name, text in (("train.txt", "a b c d\n" * 9), ("validation.txt", "\n \n\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "r.toml").write_text(
+        'recipe_version = 1\n[dataset]\ntype = "text"\ntrain = "train.txt"\nvalidation = "validation.txt"\n'
+        'num_steps = 3\n[encoder]\nbidirectional = false\n[head]\ntype = "next_token"\n',
+        encoding="utf-8",
+    )
+    with pytest.raises(DataError, match=r"validation\.txt.*no two tokens"):
+        rnntext.run(tmp_path / "r.toml", out=tmp_path / "run")
