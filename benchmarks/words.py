@@ -36,7 +36,7 @@ class WordsSize:
     """How much is made up, and how large the networks are."""
 
     words: int = 18_000
-    sentences: int = 384
+    sentences: int = 96
     batch: int = 48
     asked: int = 64
     """Sentences in a batch of questions."""
@@ -45,7 +45,7 @@ class WordsSize:
     rows: int = 32
     """Windows in a batch of the stream."""
     num_steps: int = 35
-    added: int = 200
+    added: int = 100
     """Characters that are generated in one go."""
 
 
@@ -144,8 +144,10 @@ def _language_model(size: WordsSize, folder: Path, pairs: int, seconds: float) -
         "batching.batch_size": size.rows,
         **shape(size),
         **{f"{table}.dropout": 0.0 for table in ("embedding", "encoder", "head")},
-        "training.epochs": 1,
-        "training.schedule": "constant",
+        "encoder.num_layers": 2,
+        # As the tutorial has them, whatever becomes of the recipe.
+        **{"training.optimizer": "adam", "training.learning_rate": 2e-3, "training.gradient_clip": 1.0},
+        **{"training.epochs": 1, "training.schedule": "constant"},
         "training.device": "cpu",
         "baselines.enabled": False,
     }

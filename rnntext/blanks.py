@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -74,6 +74,12 @@ def with_blanks(example: Example, tokens: Sequence[str]) -> list[str]:
 
 def _counted(count: int, what: str) -> str:
     return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def without_labels(examples: Iterable[Example]) -> Iterator[Example]:
+    """Yield examples without their labels, which are no answers to blanks."""
+    for example in examples:
+        yield replace(example, label=None, scheme=None, spans=None)
 
 
 def cut_one(counts: np.ndarray, random: np.random.Generator) -> list[int]:

@@ -306,7 +306,7 @@ def evaluate(given: Namespace) -> None:
         notes.append(f"spans that do not begin and end with a token: {model.counts.spans_misaligned:,}")
     if model.counts.without_question:
         notes.append(
-            f"texts that ask nothing (too short, no word that may be cut out, or a blank without an answer): "
+            "texts that ask nothing (too short, no word to cut out, or a blank without an answer): "
             f"{model.counts.without_question:,}"
         )
     for note in notes:

@@ -135,7 +135,7 @@ def _read_split(reader: Dataset, choice: PartChoice, split: Split, corpus: Corpu
         entry.name == choice.name and entry.distribution == registry.SESSION for entry in registry.entries("datasets")
     )
     if not (lasting and path.is_file() and notes_path.is_file()):
-        notes = _write_table(reader, split, shown, path)
+        notes = _write_table(reader, split, shown, path, choice.brings_labels)
         try:
             _replace_text(notes_path, json.dumps(notes))
         except OSError as error:
@@ -147,7 +147,7 @@ def _read_split(reader: Dataset, choice: PartChoice, split: Split, corpus: Corpu
     return SplitTable(split, table, np.arange(len(table)), shown)
 
 
-def _write_table(reader: Dataset, split: Split, shown: str | None, path: Path) -> list[str]:
+def _write_table(reader: Dataset, split: Split, shown: str | None, path: Path, labelled: bool) -> list[str]:
     """Stream a split into an Arrow file, whole or not at all; return the reader's notes."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,7 @@ def _write_table(reader: Dataset, split: Split, shown: str | None, path: Path) -
         with os.fdopen(handle, "wb") as stream, pa.ipc.new_stream(stream, SCHEMA) as writer:
             rows: list[dict[str, Any]] = []
             for example in reader.read(split):
-                row = _as_row(example, strata)
+                row = _as_row(example, strata, labelled)
                 try:
                     row["text"].encode()
                 except UnicodeEncodeError:  # half a surrogate pair, which no UTF-8 file can hold
@@ -185,13 +185,13 @@ def _write_table(reader: Dataset, split: Split, shown: str | None, path: Path) -
     return notes
 
 
-def _as_row(example: Example, strata: dict[tuple[str, ...], int]) -> dict[str, Any]:
+def _as_row(example: Example, strata: dict[tuple[str, ...], int], labelled: bool) -> dict[str, Any]:
     several = isinstance(example.label, tuple)
     labels = None
     if example.label is not None:
         labels = list(example.label) if isinstance(example.label, tuple) else [example.label]
     kinds = tuple(labels or ()) if is_whole(example) else tuple(sorted(kinds_of(example)))
-    stratum = strata.setdefault(kinds, len(strata))
+    stratum = strata.setdefault(kinds if labelled else (), len(strata))  # answers are no labels to keep in proportion
     return {
         "text": example.text,
         "tokens": None if example.tokens is None else list(example.tokens),

@@ -12,7 +12,7 @@ import torch
 
 from rnntext.aligning import Offsets
 from rnntext.batching import evaluation_batches
-from rnntext.blanks import as_questions, cut_one
+from rnntext.blanks import as_questions, cut_one, without_labels
 from rnntext.contracts import BLANK, Dataset, Example, Tokenizer, Vocabulary
 from rnntext.encoding import KnownTokens, TypeTable, encode_examples
 from rnntext.errors import DataError, UsageError
@@ -253,6 +253,8 @@ class TrainedModel:
     ) -> AnyCollator:
         """Return the batches of examples; those of a reader are as its dataset says: questions, or windows."""
         table, windows = TypeTable(), getattr(reader, "windows", None)
+        if labelled and self.fills_blanks and self.recipe.dataset.brings_labels:
+            examples = without_labels(examples)
         split = encode_examples(
             examples,
             self.tokenizer,

@@ -12,7 +12,16 @@ import numpy as np
 from rnntext.aligning import with_tags
 from rnntext.baselines import LabelledTokens
 from rnntext.batching import Collator
-from rnntext.blanks import MARK, BlankTokenizer, CutBlanks, as_questions, cut_one, filled_in, with_blanks
+from rnntext.blanks import (
+    MARK,
+    BlankTokenizer,
+    CutBlanks,
+    as_questions,
+    cut_one,
+    filled_in,
+    with_blanks,
+    without_labels,
+)
 from rnntext.caching import cache_error, cache_folder
 from rnntext.contracts import BLANK, PAD_ID, UNKNOWN_ID, Example, Head, Split, Tokenizer, Vocabulary
 from rnntext.corpus import Corpus, read_corpus
@@ -150,8 +159,9 @@ def prepare(recipe: Recipe, note: Callable[[str], None]) -> Prepared:
     splits: dict[Split, EncodedSplit] = {}
     for name, split in corpus.splits.items():
         try:
+            examples = split.examples()
             splits[name] = encode_examples(
-                split.examples(),
+                without_labels(examples) if fills_blanks and recipe.dataset.brings_labels else examples,
                 tokenizer,
                 table,
                 None if windows else recipe.max_tokens,
@@ -226,7 +236,8 @@ def _make_questions(prepared: Prepared, blank: int, cut: CutBlanks, seed: int, n
             )
         splits[name] = found
         if left_out:
-            text = f"{name}: {left_out:,} texts gave no question (too short, or no word that may be cut out)"
+            why = "too short, no word to cut out, or a blank without an answer"
+            text = f"{name}: {left_out:,} texts ask nothing ({why})"
             note(text)
             prepared.corpus.notes.append(text)
 

@@ -39,6 +39,12 @@ class PartChoice:
     part: Any
     options: dict[str, Any]
 
+    @property
+    def brings_labels(self) -> bool:
+        """Whether the texts of this dataset have labels or tags, and not at most answers to blanks."""
+        gives = getattr(self.part, "gives", None)
+        return gives is None or bool(gives(self.options) & {"labels", "tags", "spans"})
+
     def build(self, **wired: Any) -> Any:
         """Construct the part; ``wired`` are the arguments that its neighbours decide, some only if it names them."""
         optional = WIRED_ON_REQUEST.get(self.kind, frozenset())

@@ -664,7 +664,7 @@ def test_options_of_the_cuts_hold_through_a_whole_run(recipe: Path, tmp_path: Pa
         assert tokens.count(BLANK) == 2
         assert all(train.count(word) >= 60 for word, read in zip(line.split(), tokens, strict=True) if read == BLANK)
         assert " ".join(next(answers) if token == BLANK else token for token in tokens) == line
-    left_out = f"validation: {len(lines) - len(long)} texts gave no question"
+    left_out = f"validation: {len(lines) - len(long)} texts ask nothing"
     assert any(note.startswith(left_out) for note in notes)
 
     trained = rnntext.run(recipe, {**chosen, "training.epochs": 1}, out=tmp_path / "run")
@@ -843,3 +843,29 @@ def test_under_another_head_a_mark_is_a_token_like_any_other(tiny_model: rnntext
     assert answer.probabilities == tiny_model("the soup was zebra and lovely").probabilities
     assert not hasattr(answer, "blanks")
     assert tiny_model.counts.without_blanks == 0
+
+
+def test_labels_of_texts_are_no_answers_to_their_blanks(tmp_path: Path) -> None:
+    rows = [{"text": f"a ____ thing, the {word} ____", "label": word} for word in ("good", "bad")] * 3
+    rows += [{"text": f"the {word} cat sat down here", "label": word} for word in ("good", "bad")] * 9
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    (tmp_path / "r.toml").write_text(
+        'recipe_version = 1\n[dataset]\ntype = "jsonl"\ntrain = "rows.jsonl"\nvalidation = "rows.jsonl"\n'
+        '[encoder]\nhidden_dim = 4\n[head]\ntype = "fill_blank"\n[training]\nepochs = 1\n',
+        encoding="utf-8",
+    )
+    run = rnntext.run(tmp_path / "r.toml", out=tmp_path / "run")
+    assert run.metrics["data"]["texts"]["validation"] == 18
+    assert rnntext.load(run.path).evaluate(tmp_path / "rows.jsonl").texts == 18
+
+
+def test_questions_with_an_answer_each_can_be_split(tmp_path: Path) -> None:
+    words = [f"word{chr(97 + n)}" for n in range(20)]
+    rows = [{"text": f"we saw the ____ of {word} there", "answer": word} for word in words]
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    (tmp_path / "r.toml").write_text(
+        'recipe_version = 1\n[dataset]\ntype = "text"\ntrain = "rows.jsonl"\nvalidation_fraction = 0.2\n'
+        '[encoder]\nhidden_dim = 4\n[head]\ntype = "fill_blank"\n[training]\nepochs = 1\nselect_by = "top1"\n',
+        encoding="utf-8",
+    )
+    assert rnntext.run(tmp_path / "r.toml", out=tmp_path / "run").metrics["data"]["texts"]["validation"] == 4
