@@ -146,8 +146,11 @@ def _language_model(size: WordsSize, folder: Path, pairs: int, seconds: float) -
         **{f"{table}.dropout": 0.0 for table in ("embedding", "encoder", "head")},
         "encoder.num_layers": 2,
         # As the tutorial has them, whatever becomes of the recipe.
-        **{"training.optimizer": "adam", "training.learning_rate": 2e-3, "training.gradient_clip": 1.0},
-        **{"training.epochs": 1, "training.schedule": "constant"},
+        "training.optimizer": "adam",
+        "training.learning_rate": 2e-3,
+        "training.gradient_clip": 1.0,
+        "training.epochs": 1,
+        "training.schedule": "constant",
         "training.device": "cpu",
         "baselines.enabled": False,
     }

@@ -99,7 +99,8 @@ def train(
                 known = ", ".join(name.removeprefix(mark) for name in scores)
                 raise TrainingError(f"these data give no {select_by}; set training.select_by to one of: {known}")
             value = sign * scores[mark + select_by]
-            if not (math.isfinite(value) and math.isfinite(scores[f"{mark}loss"])):
+            # There is no loss where nothing could be told: not one answer that the vocabulary knows.
+            if not (math.isfinite(value) and math.isfinite(scores.get(f"{mark}loss", 0.0))):
                 raise TrainingError(
                     f"the validation loss or {select_by} is no number after epoch {epoch}. {_advice(options)}"
                 )

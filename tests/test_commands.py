@@ -519,7 +519,7 @@ def test_describe_tells_of_a_head_that_learns_from_text_alone(tmp_path, capsys):
     assert "log probabilities float [blanks, V 20,000], adaptive softmax: 500 words + 3" in " ".join(told.out.split())
     # The table of words is the embedding's and the head's: counted once, in parameters and in memory.
     assert "shares 160,000 parameters with stages above" in " ".join(told.out.split())
-    lstm, inner, outer, biases = 2 * 4 * 8 * (8 + 8 + 2), 16 * 8 + 8, 8 * 8 + 8, 20_000 + 2 * 8 + 2
+    lstm, inner, outer, biases = 2 * 4 * 8 * (8 + 8 + 2), 16 * 8 + 8, 8 * 8 + 8, 20_000 + 3 * 8 + 3
     total = 160_000 + lstm + inner + outer + biases
     assert f"parameters: {total:,}" in told.out
     assert f"(weights {total * 4 / 1e6:.1f}, " in told.out
