@@ -83,7 +83,7 @@ def test_the_example_of_blanks_works(folder: Path, monkeypatch: pytest.MonkeyPat
     settings = {"training.epochs": 1, "encoder.hidden_dim": 8, "dataset.limit": 50, "baselines.enabled": False}
     assert rnntext.run("recipes/fill_blank.toml", settings).path.name == "fill_blank-1"
     exec(compile(blocks("python")[2], "README.md", "exec"), {"rnntext": rnntext})
-    question = re.findall(r'\{"text": "[^`]+"choices": [^`]+\}', README)[0]
+    question = re.findall(r'\{"text": "[^`]+"choices":[^`]+\}', README)[0].replace("\n", " ")
     (folder / "questions.jsonl").write_text(f"{question}\n", encoding="utf-8")
     assert rnntext.load("runs/fill_blank-1").evaluate("questions.jsonl").texts == 1
 
