@@ -85,8 +85,8 @@ def test_upper_case_is_another_word_where_the_vocabulary_says_so(tmp_path):
     assert dict(zip(words.words, words.counts.tolist(), strict=True))["the"] == 2
 
 
-def test_a_text_without_tokens_is_a_token_but_no_word(tmp_path):
-    """The tokenizer of characters leaves nothing of a line that is blank: it is read as one <unk>."""
+def test_a_blank_line_of_a_stream_is_no_token(tmp_path):
+    """The tokenizer of characters leaves nothing of it, and a stream has no texts that must not be empty."""
     lines = ["ab ba", " ", "a"]
     recipe = text_recipe(
         tmp_path,
@@ -97,8 +97,8 @@ def test_a_text_without_tokens_is_a_token_but_no_word(tmp_path):
         head={"type": "next_token", "tied": False},
     )
     data = data_of(recipe)
-    assert (data.splits[0].tokens, data.splits[0].distinct) == (6, 2)
-    assert data.splits[0].unknown == pytest.approx(1 / 6)
+    assert (data.splits[0].tokens, data.splits[0].distinct) == (5, 2)
+    assert data.splits[0].unknown == 0
     assert dict(zip(data.train.words, data.train.counts.tolist(), strict=True)) == {"a": 3, "b": 2}
 
 
