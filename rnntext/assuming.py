@@ -6,10 +6,9 @@ from collections.abc import Callable
 from math import ceil
 from typing import Any
 
-from rnntext.contracts import BLANK, UNKNOWN_ID, Example, Vocabulary
+from rnntext.contracts import BLANK, Example, Vocabulary
 from rnntext.encoding import TypeTable, encode_examples
-from rnntext.errors import DataError
-from rnntext.preparing import collator_of
+from rnntext.preparing import collator_of, fitted_vocabulary
 from rnntext.recipe import Recipe
 from rnntext.schemes import Scheme, tags_of
 from rnntext.streaming import AnyCollator, Windows
@@ -34,12 +33,7 @@ def assume(recipe: Recipe, note: Callable[[str], None]) -> tuple[Vocabulary, dic
     # Letters without case and accents, so that each is itself in any vocabulary.
     words = [chr(0x4E00 + number) if characters else f"w{number}" for number in range(max(1, room))]
     counts = dict.fromkeys(words, recipe.vocabulary.options.get("min_count", 1))
-    if fills_blanks:
-        counts[BLANK] = 1 + sum(counts.values())
-    vocabulary: Vocabulary = recipe.vocabulary.build()
-    vocabulary.fit(counts)
-    if fills_blanks and vocabulary.encode([BLANK]) == [UNKNOWN_ID]:
-        raise DataError(f"the vocabulary has no {BLANK}, which stands for hidden tokens; add it to its list of words")
+    vocabulary = fitted_vocabulary(recipe, counts)
     known = [vocabulary.token(number) for number in range(2, min(len(vocabulary), ASSUMED_TOKENS + 3))]
     known = [word for word in known if word != BLANK] or words
     tokens = tuple(known[number % len(known)] for number in range(ASSUMED_TOKENS))

@@ -9,12 +9,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from rnntext.contracts import BLANK, Example, Tokenizer
+from rnntext.contracts import BLANK, MARK, Example, Tokenizer
 from rnntext.encoding import EncodedSplit, RaggedWriter
-from rnntext.errors import DataError
+from rnntext.errors import DataError, counted
 
-MARK = "____"
-"""A blank as it is written; more underscores in a row are one blank, too."""
 _marks = re.compile(f"{MARK}_*")
 
 CutBlanks = Callable[[np.ndarray, np.random.Generator], Sequence[int]]
@@ -66,14 +64,10 @@ def with_blanks(example: Example, tokens: Sequence[str]) -> list[str]:
         answers = len(example.label) if isinstance(example.label, tuple) else 1
         if blanks and blanks != answers:
             raise DataError(
-                f"{_counted(answers, 'answer')} for {_counted(blanks, 'blank')} ({MARK}); write one for each",
+                f"{counted(answers, 'answer')} for {counted(blanks, 'blank')} ({MARK}); write one for each",
                 line=example.line,
             )
     return read
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def without_labels(examples: Iterable[Example]) -> Iterator[Example]:

@@ -88,7 +88,9 @@ KINDS = tuple(WIRED)
 PAD_ID, UNKNOWN_ID = 0, 1
 """Ids of ``<pad>`` and ``<unk>`` in every vocabulary."""
 BLANK = "<blank>"
-"""The token that stands for a hidden one, written ``____`` in texts; of heads that set ``fills_blanks``."""
+"""The token that stands for a hidden one, of heads that set ``fills_blanks``."""
+MARK = "____"
+"""How it is written in texts; a longer run of underscores is one blank, too."""
 
 
 class _FileMarker: ...

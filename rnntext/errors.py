@@ -90,8 +90,7 @@ class RecipeError(UsageError):
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = problems
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-        super().__init__("\n".join([*map(str, problems), f"{count}. Nothing was run."]))
+        super().__init__("\n".join([*map(str, problems), f"{counted(len(problems), 'problem')}. Nothing was run."]))
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -99,3 +98,8 @@ def suggest(name: str, known: Iterable[str]) -> str:
     choices = {known_name.lower(): known_name for known_name in known}
     close = difflib.get_close_matches(name.lower().replace("-", "_"), list(choices), n=1, cutoff=0.6)
     return f" Did you mean '{choices[close[0]]}'?" if close else ""
+
+
+def counted(count: int, what: str) -> str:
+    """Return a number with its noun: ``1 blank``, ``2 blanks``."""
+    return f"{count} {what}{'' if count == 1 else 's'}"

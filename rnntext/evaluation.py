@@ -78,6 +78,11 @@ class GroupedScores:
         }
 
 
+def fresh_scores(model: TextModel) -> GroupedScores:
+    """Return counts of a model's metrics, marked if it leaks."""
+    return GroupedScores(model.head.scores, LEAKED if model.leaks else "")
+
+
 def evaluate(
     model: TextModel, texts: AnyCollator, batching: BatchingOptions, into: GroupedScores | None = None
 ) -> GroupedScores:
@@ -91,7 +96,7 @@ def evaluate(
     """
     model.eval()
     head = model.head
-    counts = into or GroupedScores(head.scores, LEAKED if model.leaks else "")
+    counts = into or fresh_scores(model)
     follow = Follower(model)
     with torch.inference_mode():
         for batch in texts.batches(texts.evaluation_rows(batching)):

@@ -9,8 +9,7 @@ import numpy as np
 import torch
 
 from rnntext import run_folder
-from rnntext.blanks import MARK
-from rnntext.contracts import Vocabulary
+from rnntext.contracts import MARK, Vocabulary
 from rnntext.devices import choose_device
 from rnntext.errors import DataError, RecipeError, RunFolderError, UsageError
 from rnntext.model import build_model, load_weights

@@ -11,7 +11,7 @@ import numpy as np
 
 from rnntext.baselines import LabelledTokens
 from rnntext.contracts import Split
-from rnntext.evaluation import LEAKED, GroupedScores, evaluate, groups_of
+from rnntext.evaluation import GroupedScores, evaluate, fresh_scores, groups_of
 from rnntext.model import TextModel
 from rnntext.prediction import TrainedModel
 from rnntext.preparing import Prepared
@@ -41,7 +41,7 @@ def measure(
     """
     recipe, model = trained.recipe, trained.model
     closing: Split = "test" if "test" in prepared.splits else "validation"
-    counts = GroupedScores(model.head.scores, LEAKED if model.leaks else "")
+    counts = fresh_scores(model)
     evaluate(model, prepared.collator(closing, trained.device), recipe.batching, counts)
     validation = counts
     if closing == "test":

@@ -126,17 +126,7 @@ def load_weights(model: TextModel, weights: Mapping[str, Tensor]) -> None:
     Raises:
         RuntimeError: names or shapes differ.
     """
-    stored = stored_weights(model)
-    tied = {name: weight for name, weight in model.state_dict(keep_vars=True).items() if name not in stored}
-    by_weight = {id(weight): name for name, weight in stored.items()}
-    model.load_state_dict(
-        {
-            **weights,
-            **{
-                name: weights[by_weight[id(weight)]]
-                for name, weight in tied.items()
-                if by_weight[id(weight)] in weights
-            },
-        },
-        strict=True,
-    )
+    names = {id(weight): name for name, weight in stored_weights(model).items()}
+    shared = {name: names[id(weight)] for name, weight in model.state_dict(keep_vars=True).items()}
+    tied = {name: weights[first] for name, first in shared.items() if name != first and first in weights}
+    model.load_state_dict({**weights, **tied}, strict=True)

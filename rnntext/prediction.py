@@ -16,7 +16,7 @@ from rnntext.blanks import as_questions, cut_one, without_labels
 from rnntext.contracts import BLANK, Dataset, Example, Tokenizer, Vocabulary
 from rnntext.encoding import KnownTokens, TypeTable, encode_examples
 from rnntext.errors import DataError, UsageError
-from rnntext.evaluation import LEAKED, GroupedScores, evaluate
+from rnntext.evaluation import GroupedScores, evaluate, fresh_scores
 from rnntext.generating import continued
 from rnntext.inputs import Text, as_example, windows
 from rnntext.model import TextModel
@@ -289,7 +289,7 @@ class TrainedModel:
         """
         options = {**self.recipe.dataset.options, "train": str(file), "test": str(file)}
         reader: Dataset = self.recipe.dataset.part(**options)
-        counts = GroupedScores(self.model.head.scores, LEAKED if self.model.leaks else "")
+        counts = fresh_scores(self.model)
         batching = _batching(batch_size)
         random = np.random.default_rng((self.recipe.seed, QUESTIONS))
         examples: Iterable[list[Example]] = windows(reader.read("test"), batch_size * BATCHES_A_WINDOW, _size)

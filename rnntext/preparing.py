@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -13,7 +13,6 @@ from rnntext.aligning import with_tags
 from rnntext.baselines import LabelledTokens
 from rnntext.batching import Collator
 from rnntext.blanks import (
-    MARK,
     BlankTokenizer,
     CutBlanks,
     as_questions,
@@ -23,7 +22,7 @@ from rnntext.blanks import (
     without_labels,
 )
 from rnntext.caching import cache_error, cache_folder
-from rnntext.contracts import BLANK, PAD_ID, UNKNOWN_ID, Example, Head, Split, Tokenizer, Vocabulary
+from rnntext.contracts import BLANK, MARK, PAD_ID, UNKNOWN_ID, Example, Head, Split, Tokenizer, Vocabulary
 from rnntext.corpus import Corpus, read_corpus
 from rnntext.encoding import (
     EncodedSplit,
@@ -36,7 +35,7 @@ from rnntext.encoding import (
 )
 from rnntext.errors import DataError
 from rnntext.recipe import Recipe
-from rnntext.streaming import AnyCollator, StreamCollator, Windows
+from rnntext.streaming import AnyCollator, StreamCollator, Windows, check_stream
 
 QUESTIONS = 30
 """With the recipe's seed, the start of the numbers by which texts are made questions, in every split alike."""
@@ -133,6 +132,23 @@ def reading_of(recipe: Recipe) -> Callable[[Example, Sequence[str]], Sequence[st
     return with_blanks if getattr(recipe.head.part, "fills_blanks", False) else None
 
 
+def fitted_vocabulary(recipe: Recipe, counts: Mapping[str, int]) -> Vocabulary:
+    """Return a recipe's vocabulary, fitted to how often each raw token occurs; where blanks are filled, with them.
+
+    Raises:
+        DataError: it does not take ``<blank>`` in, or no token.
+    """
+    vocabulary: Vocabulary = recipe.vocabulary.build()
+    if not getattr(recipe.head.part, "fills_blanks", False):
+        vocabulary.fit(counts)
+        return vocabulary
+    # More than all others together, so that it is in any vocabulary that goes by frequency.
+    vocabulary.fit({**counts, BLANK: 1 + sum(counts.values())})
+    if vocabulary.encode([BLANK]) == [UNKNOWN_ID]:
+        raise DataError(f"the vocabulary has no {BLANK}, which stands for hidden tokens; add it to its list of words")
+    return vocabulary
+
+
 def prepare(recipe: Recipe, note: Callable[[str], None]) -> Prepared:
     """Read a recipe's data, learn labels and vocabulary from the training split, and encode every split.
 
@@ -176,15 +192,15 @@ def prepare(recipe: Recipe, note: Callable[[str], None]) -> Prepared:
             raise error.located(split.file) from None
         except OSError as error:
             raise cache_error(error) from None
-        if windows and len(splits[name].types.values) < 2:
-            raise DataError(f"the {name} stream has no two tokens, and each is told from those before it", split.file)
-    vocabulary: Vocabulary = recipe.vocabulary.build()
+        if windows:
+            try:
+                check_stream(splits[name])
+            except DataError as error:
+                raise error.located(split.file) from None
     if fills_blanks:
         (blank,) = table.encode([BLANK])
         splits["train"] = filled_in(splits["train"], blank)
-    counts = type_counts(splits["train"], table)
-    # More than all others together, so that it is in any vocabulary that goes by frequency.
-    vocabulary.fit({**counts, BLANK: 1 + sum(counts.values())} if fills_blanks else counts)
+    vocabulary = fitted_vocabulary(recipe, type_counts(splits["train"], table))
     token_ids = table.token_ids(vocabulary)
     prepared = Prepared(corpus, tokenizer, vocabulary, labels, table, token_ids, splits, windows)
     if fills_blanks:
@@ -215,11 +231,9 @@ def _make_questions(prepared: Prepared, blank: int, cut: CutBlanks, seed: int, n
     """Make the texts that are not trained on into questions.
 
     Raises:
-        DataError: the vocabulary knows no ``<blank>``, or no text can be cut.
+        DataError: no text can be cut.
     """
     token_ids, splits = prepared.token_ids, prepared.splits
-    if token_ids[blank] == UNKNOWN_ID:
-        raise DataError(f"the vocabulary has no {BLANK}, which stands for hidden tokens; add it to its list of words")
     by_word = prepared.word_counts()
     # Kept with the model: a file that it is scored on later is cut alike.
     prepared.labels["occurrences"] = by_word.tolist()

@@ -56,8 +56,7 @@ class StreamCollator:
         self.num_steps, self.sampling = windows
         self.device = device or torch.device("cpu")
         self._stream = split.types.values
-        if len(self._stream) < 2:
-            raise DataError(f"the {split.name} split has {len(self._stream)} token(s); a next one needs two")
+        check_stream(split)
 
     def training_rows(self, options: BatchingOptions, seed: Sequence[int]) -> list[np.ndarray]:
         """Return int64 [B, 3], the windows of each batch of one epoch; all are ``num_steps`` long.
@@ -122,6 +121,16 @@ class StreamCollator:
 
     def _tensor(self, values: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
+
+
+def check_stream(split: EncodedSplit) -> None:
+    """Refuse a stream in which no token comes next.
+
+    Raises:
+        DataError: it has fewer than two.
+    """
+    if (tokens := len(split.types.values)) < 2:
+        raise DataError(f"the {split.name} split has {tokens} token(s); a next one needs two")
 
 
 def _windows(starts: np.ndarray, lengths: np.ndarray | int, goes_on: bool) -> np.ndarray:

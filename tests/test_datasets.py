@@ -180,7 +180,7 @@ def test_wrong_encoding_on_the_first_line_after_a_mark(write):
     [
         ("text,label\n".encode("utf-16"), "looks like UTF-16; save the file as UTF-8"),
         (codecs.BOM_UTF16_BE + "text\n".encode("utf-16-be"), "looks like UTF-16"),
-        (gzip.compress(b"text,label\n"), ".gz"),
+        (gzip.compress(b"text,label\n", mtime=0), ".gz"),
         (b"PK\x03\x04 and so on", "zip archive or a spreadsheet"),
         (b"PAR1\x15 and so on", 'dataset.type = "huggingface"'),
         ("汤很好\n".encode("gb18030"), "save the file as UTF-8"),
@@ -671,7 +671,7 @@ def test_class_numbers_become_names(library, tmp_path):
         ("a.json", '[{"text": "NA", "label": "01"}, {"text": "12", "label": "null"}]'),
         ("a.csv", "text,label\nNA,01\n12,null\n"),
         ("odd[1]*name.csv", "text,label\nNA,01\n12,null\n"),
-        ("a.csv.gz", gzip.compress(b"text,label\nNA,01\n12,null\n")),
+        ("a.csv.gz", gzip.compress(b"text,label\nNA,01\n12,null\n", mtime=0)),
     ],
 )
 def test_files_of_other_kinds(library, write, name, content):

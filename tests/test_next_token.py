@@ -512,7 +512,7 @@ def test_what_can_work_is_not_refused(tmp_path, tables, capsys):
 def test_a_stream_of_one_token_is_said_plainly_and_leaves_nothing(tmp_path, capsys):
     recipe = write(tmp_path, sentences(5, 1), ["alone", ""], dataset={"num_steps": 7})
     assert main(["run", str(recipe), "--out", str(tmp_path / "out"), "-q"]) == 1
-    assert "the validation stream has no two tokens" in capsys.readouterr().err
+    assert "the validation split has 1 token(s); a next one needs two" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

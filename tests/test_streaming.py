@@ -231,5 +231,5 @@ def test_a_stream_of_blank_lines_is_refused_with_its_file(tmp_path: Path) -> Non
         'num_steps = 3\n[encoder]\nbidirectional = false\n[head]\ntype = "next_token"\n',
         encoding="utf-8",
     )
-    with pytest.raises(DataError, match=r"validation\.txt.*no two tokens"):
+    with pytest.raises(DataError, match=r"validation\.txt.*0 token\(s\); a next one needs two"):
         rnntext.run(tmp_path / "r.toml", out=tmp_path / "run")

@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rnntext.contracts import Example
+from rnntext.contracts import MARK, Example
 from rnntext.datasets.json_objects import json_object, refuse_half_characters
 from rnntext.datasets.rows import repeated, text_lines
-from rnntext.errors import DataError, suggest
+from rnntext.errors import DataError, counted, suggest
 
 if TYPE_CHECKING:
     import numpy as np
 
-blanks_of = re.compile("_{4,}").findall
+blanks_of = re.compile(f"{MARK}_*").findall
 ANSWER, CHOICES = "answer", "choices"
 OBJECT = 'one object a line is needed, such as {"text": "We ____ at noon.", "answer": "ate"}'
-_words_and_blanks = re.compile("_{4,}|[a-z]+").findall
+_words_and_blanks = re.compile(f"{MARK}_*|[a-z]+").findall
 _words = re.compile("[a-z]+").findall
 
 
@@ -80,7 +80,7 @@ def _example(row: Mapping[str, Any], text_field: str, letters_only: bool) -> Exa
     given = {key: row[key] for key in (ANSWER, CHOICES) if row.get(key) is not None}
     if given and not num_blanks:
         key = next(iter(given))
-        raise DataError(f"there is {key!r}, but no blank in the text; write ____ in it, or take {key!r} out")
+        raise DataError(f"there is {key!r}, but no blank in the text; write {MARK} in it, or take {key!r} out")
     answers = _answers(given[ANSWER], num_blanks, clean) if ANSWER in given else None
     choices = _choices(given[CHOICES], num_blanks, clean) if CHOICES in given else None
     for answer, several in zip(answers or (), choices or (), strict=False):
@@ -94,7 +94,7 @@ def _answers(value: Any, num_blanks: int, clean: Callable[[str, str], str]) -> t
     if not isinstance(answers, list) or not all(isinstance(answer, str) for answer in answers):
         raise DataError(f"{ANSWER!r} is {_shown(value)}; write a string, or for several blanks a list of strings")
     if len(answers) != num_blanks:
-        message = f"{_counted(len(answers), 'answer')} for {_counted(num_blanks, 'blank')} (____) in the text"
+        message = f"{counted(len(answers), 'answer')} for {counted(num_blanks, 'blank')} ({MARK}) in the text"
         raise DataError(f"{message}; write one for each, in order")
     return tuple(clean(answer, "answer") for answer in answers)
 
@@ -105,7 +105,7 @@ def _choices(value: Any, num_blanks: int, clean: Callable[[str, str], str]) -> t
         wanted = "a list of strings" if num_blanks == 1 else "a list of lists of strings, one list for each blank"
         raise DataError(f"{CHOICES!r} is {_shown(value)}; write {wanted}")
     if len(lists) != num_blanks:
-        message = f"{_counted(len(lists), 'list')} of choices for {_counted(num_blanks, 'blank')} (____) in the text"
+        message = f"{counted(len(lists), 'list')} of choices for {counted(num_blanks, 'blank')} ({MARK}) in the text"
         raise DataError(f"{message}; write one for each, in order")
     return tuple(_cleaned(several, clean) for several in lists)
 
@@ -131,10 +131,6 @@ def _only_letters(word: str, what: str) -> str:
 
 def _is_list_of(value: Any, kind: type) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(item, kind) for item in value)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _shown(value: Any) -> str:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rnntext.baselines import Baseline
 from rnntext.contracts import (
     BLANK,
+    MARK,
     PAD_ID,
     UNKNOWN_ID,
     Annotations,
@@ -26,12 +27,9 @@ from rnntext.contracts import (
 )
 from rnntext.errors import ShapeError
 from rnntext.heads.dropout import Dropout
-from rnntext.heads.softmax import Softmax, WordSoftmax, count_tokens, word_weight
+from rnntext.heads.softmax import Softmax, WordSoftmax, candidates_of, count_tokens, word_weight
 from rnntext.metrics import BlankScores
 from rnntext.ngram_baselines import TwoSidedNgramBaseline, UnigramBlankBaseline
-
-CANDIDATES = 5
-"""How many are given for a blank unless asked otherwise."""
 
 
 @dataclass(slots=True)
@@ -139,7 +137,7 @@ class FillBlankHead(nn.Module):
         """Return the answers of a text with blanks, if it has any; then the choices of each blank after a None."""
         if not example.label or example.scheme is not None:  # tags are no answers
             return []
-        if "____" not in example.text and BLANK not in (example.tokens or ()):
+        if MARK not in example.text and BLANK not in (example.tokens or ()):
             return []
         answers = list(example.label) if isinstance(example.label, tuple) else [example.label]
         groups = [[None, *choices] for choices in example.choices or ()]
@@ -232,7 +230,7 @@ class FillBlankHead(nn.Module):
         Where a text brings choices, the candidates are these, and probabilities are shares among them.
         """
         answers: list[dict[str, Any]] = [{"blanks": []} for _ in batch.texts]
-        best = output.logits.topk(min(top_k or CANDIDATES, len(self.vocabulary) - 3), dim=1)
+        best = candidates_of(output.logits, self.vocabulary, top_k)
         for number, (row, place) in enumerate(zip(output.rows.tolist(), output.places.tolist(), strict=True)):
             blanks = answers[row]["blanks"]
             start, end = batch.offsets[row][place]
@@ -240,8 +238,7 @@ class FillBlankHead(nn.Module):
             if len(blanks) < len(choices):
                 candidates = self._among(choices[len(blanks)], output.logits[number])[:top_k]
             else:
-                pairs = zip(best.indices[number].tolist(), best.values[number].exp().tolist(), strict=True)
-                candidates = [{"token": self.vocabulary.token(word), "probability": share} for word, share in pairs]
+                candidates = best[number]
             blanks.append({"start": start, "end": end, "candidates": candidates})
         return answers
 

@@ -14,12 +14,10 @@ from torch import Tensor, nn
 from rnntext.baselines import Baseline
 from rnntext.contracts import PAD_ID, UNKNOWN_ID, Annotations, Batch, Encoded, Example, HeadOutput, Reads, Vocabulary
 from rnntext.heads.dropout import Dropout
-from rnntext.heads.softmax import Softmax, WordSoftmax, count_tokens, word_weight
+from rnntext.heads.softmax import Softmax, WordSoftmax, candidates_of, count_tokens, word_weight
 from rnntext.metrics import LanguageScores
 from rnntext.ngram_baselines import NgramBaseline
 
-CANDIDATES = 5
-"""How many tokens that may follow are given unless asked otherwise."""
 WORD_ORDERS, CHARACTER_ORDERS = (1, 2, 3), (1, 3, 6)
 """Of the n-grams beside the network: how many tokens they look at, the one that they tell included."""
 
@@ -198,18 +196,14 @@ class NextTokenHead(nn.Module):
     def predictions(self, output: NextTokenOutput, batch: Batch, top_k: int | None = None) -> list[dict[str, Any]]:
         """Return each text's perplexity, None if nothing in it is told, and the tokens that may follow, else 5."""
         lasts = output.logits[torch.arange(len(batch.lengths)), batch.lengths.cpu() - 1]
-        shares = self._after(lasts)
-        best = shares.topk(min(top_k or CANDIDATES, len(self.vocabulary) - 2), dim=1)
+        after = self._after(lasts)
+        after[:, UNKNOWN_ID] = -torch.inf  # it stands for no word that could be named
+        following = candidates_of(after, self.vocabulary, top_k)
         answers = []
         for row, losses in enumerate(output.losses.double().cpu().numpy()):
             told = losses[~np.isnan(losses)]
-            pairs = zip(best.indices[row].tolist(), best.values[row].exp().tolist(), strict=True)
-            answers.append(
-                {
-                    "perplexity": float(np.exp(told.mean())) if len(told) else None,
-                    "next": [{"token": self.vocabulary.token(word), "probability": share} for word, share in pairs],
-                }
-            )
+            perplexity = float(np.exp(told.mean())) if len(told) else None
+            answers.append({"perplexity": perplexity, "next": following[row]})
         return answers
 
     def scores(self) -> LanguageScores:

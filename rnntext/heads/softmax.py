@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rnntext.contracts import Batch
+from rnntext.contracts import Batch, Vocabulary
 from rnntext.errors import DataError
 
+CANDIDATES = 5
+"""How many words are given as probable unless asked otherwise."""
 Softmax = Literal["auto", "full", "adaptive"]
 LARGE = 4_000
 """Words from which ``auto`` takes two steps."""
@@ -123,6 +126,22 @@ def word_weight(embeddings: Sequence[nn.Module], words: int, width: int, tied: b
         "head.tied shares a table of one trained row a word, and no embedding has one (type learned does); set "
         "head.tied = false"
     )
+
+
+def candidates_of(logits: Tensor, vocabulary: Vocabulary, top_k: int | None) -> list[list[dict[str, Any]]]:
+    """Return for each of float [n, V] log probabilities the most probable words, ``top_k`` of them, else 5.
+
+    What has no probability at all is no candidate.
+    """
+    best = logits.topk(min(top_k or CANDIDATES, logits.shape[1]), dim=1)
+    return [
+        [
+            {"token": vocabulary.token(word), "probability": math.exp(share)}
+            for word, share in zip(words, shares, strict=True)
+            if share > -math.inf
+        ]
+        for words, shares in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+    ]
 
 
 def count_tokens(batches: Iterable[Batch], words: int) -> np.ndarray:
