@@ -47,6 +47,8 @@ What every part promises, besides the methods of its kind:
 - A head may define ``next_token(states)``: of float [b, D], float [b, V] log probabilities of the token that follows,
   for ``rnntext generate``.
 - An option ``allow_leak`` of a head lets an encoder read what the head ``hides``; every figure is then marked.
+- A head may define ``assumed(tokens, number)``, a class method: a made-up Example of these tokens, the number-th, to
+  describe a recipe whose data are not there. Unless defined, it has a label or tags, as the head needs.
 - An instance of a head may have ``units``: what the metric of a name is counted in or per.
 - An instance of a head may have ``gives``: in words, with shape, what its logits come to, for ``rnntext describe``.
 - An encoder may have an attribute ``kernel``: in words what computes it on a CPU, for ``rnntext describe``.
@@ -105,8 +107,9 @@ FileOrName = Annotated[str, _FileOrNameMarker]
 """A path like ``FilePath`` if there is such a file or folder; otherwise a name, left as it is."""
 
 Split = Literal["train", "validation", "test"]
-Annotations = Literal["labels", "tags", "spans", "windows", "sequence"]
-"""Labels of whole texts; tags, one a token; tags that are parts of spans; windows of a stream; these in sequence."""
+Annotations = str
+"""What data give and a head needs: "labels" of whole texts; "tags", one a token; "spans", tags that are parts of
+them; "windows" of a stream; these in "sequence". Or a plugin's own word, on which its dataset and head agree."""
 Reads = Literal["future", "own_token"]
 """What may reach the state at a token although a task must hide it.
 
@@ -131,6 +134,9 @@ class Example:
     """Of a text with blanks: what each may be filled with; ``label`` is then the answer, or a tuple of them."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Other columns of the row that somebody asked for, such as ``group_fields``."""
+    origin: str | None = None
+    """What it was made from, such as a sentence that has several translations: examples of one origin are never
+    parted by a split that is drawn. None: it shares its origin with no other."""
     line: int = 0
     """Line of the source file (1 is the first), for error messages; 0 where there is none."""
 
