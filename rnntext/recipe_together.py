@@ -66,7 +66,12 @@ def _dataset_and_head(dataset: PartChoice, head: PartChoice) -> Iterator[tuple[s
         reason = f"cuts a stream of text into windows, and head {head.name!r} reads whole texts; leave it out"
         yield "dataset", "num_steps", reason
     elif lacking := _annotations(head, "needs") - given:
-        yield "head", "type", f"head {head.name!r} with these options needs {WHAT_IS_NEEDED[min(lacking)]}"
+        yield "head", "type", f"head {head.name!r} with these options needs {_what_is_needed(min(lacking))}"
+
+
+def _what_is_needed(annotation: Annotations) -> str:
+    own = f"{annotation!r}, which these data do not give; choose a dataset of the package that the head is from"
+    return WHAT_IS_NEEDED.get(annotation, own)
 
 
 def _annotations(choice: PartChoice, method: str) -> frozenset[Annotations]:

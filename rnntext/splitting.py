@@ -123,7 +123,7 @@ def _families(split: SplitTable) -> np.ndarray | None:
 
 
 def _draw_families(split: SplitTable, families: np.ndarray, size: int, seed: Sequence[int]) -> np.ndarray:
-    """Return about ``size`` rows, sorted: whole families, each label and each size of family in proportion."""
+    """Return ``size`` rows or nearly, sorted: whole families, each label and each size of family in proportion."""
     random = np.random.default_rng(seed)
     names, firsts, sizes = np.unique(families, return_index=True, return_counts=True)
     count = max(1, round(size * len(names) / len(families)))
@@ -131,7 +131,17 @@ def _draw_families(split: SplitTable, families: np.ndarray, size: int, seed: Seq
     strata = _column(split, "stratum")[split.rows[firsts]]
     ordered = shuffled[np.lexsort((sizes[shuffled], strata[shuffled]))]  # stable
     places = (np.arange(count) + random.random()) * len(ordered) / count
-    drawn = split.rows[np.isin(families, names[ordered[places.astype(np.int64)]])]
+    chosen = np.zeros(len(names), dtype=bool)
+    chosen[ordered[places.astype(np.int64)]] = True
+    missing = size - int(sizes[chosen].sum())
+    for family in shuffled.tolist():
+        if not missing:
+            break
+        if sizes[family] <= missing and not chosen[family]:
+            chosen[family], missing = True, missing - int(sizes[family])
+        elif sizes[family] <= -missing and chosen[family]:
+            chosen[family], missing = False, missing + int(sizes[family])
+    drawn = split.rows[np.isin(families, names[chosen])]
     left = np.setdiff1d(drawn, _leave_each_label(split, drawn))
     # What goes back for the sake of its label takes its family along.
     back = np.isin(families, families[np.isin(split.rows, left)])
