@@ -25,7 +25,7 @@ What every part promises, besides the methods of its kind:
 - A dataset may keep ``notes``, a dict of what -> count, of what ``read`` passed over. Its options ``train``, ``test``
   and ``group_fields``, where it has them, mean the same as everywhere: ``evaluate RUN FILE`` sets ``test``.
 - A dataset's class method ``gives(options)`` and a head's ``needs(options)`` are sets of ``Annotations``, {"labels"}
-  unless defined; a head that needs what the data do not give is refused.
+  unless defined; a head that needs what the data do not give is refused. Either may name a plugin's own word, too.
 - An encoder may have an attribute ``chunk_tokens`` and a method ``in_pieces(embed, lengths, state=None)`` ->
   ``Pieces``, for batches with longer texts: ``embed(rows, positions)`` gives float [b, t, E] of some tokens. A head
   that takes ``Pieces`` in the place of ``Encoded`` has a class method ``why_whole(options)``: None, or the reason why
@@ -107,9 +107,8 @@ FileOrName = Annotated[str, _FileOrNameMarker]
 """A path like ``FilePath`` if there is such a file or folder; otherwise a name, left as it is."""
 
 Split = Literal["train", "validation", "test"]
-Annotations = str
-"""What data give and a head needs: "labels" of whole texts; "tags", one a token; "spans", tags that are parts of
-them; "windows" of a stream; these in "sequence". Or a plugin's own word, on which its dataset and head agree."""
+Annotations = Literal["labels", "tags", "spans", "windows", "sequence"]
+"""Labels of whole texts; tags, one a token; tags that are parts of spans; windows of a stream; these in sequence."""
 Reads = Literal["future", "own_token"]
 """What may reach the state at a token although a task must hide it.
 

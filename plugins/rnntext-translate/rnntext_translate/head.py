@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from pydantic import Field
 from rnntext.baselines import Baseline
-from rnntext.contracts import Annotations, Batch, Encoded, Example, HeadOutput, Reads
+from rnntext.contracts import Batch, Encoded, Example, HeadOutput, Reads
 from torch import Tensor, nn
 
 from rnntext_translate.baselines import CopyBaseline, NearestBaseline, as_answers
@@ -26,7 +26,7 @@ SHORTEST_LIMIT = 5
 
 @dataclass(slots=True)
 class TranslationOutput(HeadOutput):
-    """Scores float [N, V] of all words of the translations; without targets float [B, V], of their first words."""
+    """Scores float [B, V] of each translation's first word; the words after it hang on what is chosen."""
 
     memory: Memory = field(kw_only=True)
     limits: Tensor = field(kw_only=True)
@@ -104,7 +104,7 @@ class TranslationHead(nn.Module):
         self.length_penalty = length_penalty
         self.max_length_ratio = max_length_ratio
         self.scoring_width = beam_size if scoring == "beam" else 1
-        self.gives = f"scores float [words of the translations, V {len(self.words):,}]"
+        self.gives = f"scores float [B, V {len(self.words):,}] of each word of the translations, one after the other"
         self.units = {
             "bleu": f"sacrebleu {signature()}",
             "chrf": "chrF2",
@@ -112,7 +112,7 @@ class TranslationHead(nn.Module):
         }
 
     @classmethod
-    def needs(cls, options: Mapping[str, Any]) -> frozenset[Annotations]:
+    def needs(cls, options: Mapping[str, Any]) -> frozenset[str]:
         """Return that texts need translations."""
         return frozenset({TRANSLATION})
 
@@ -145,17 +145,20 @@ class TranslationHead(nn.Module):
         memory = self.decoder.remember(encoded, batch.mask)
         limits = (batch.lengths * self.max_length_ratio).ceil().long() + SHORTEST_LIMIT + 1
         if batch.targets is None:
-            first = torch.full_like(batch.lengths, END_ID)
-            return TranslationOutput(self.decoder.step(first, memory.begin, memory)[0], memory=memory, limits=limits)
+            before = torch.full_like(batch.lengths, END_ID)
+            first, _ = self.decoder.step(before, memory.begin, memory)
+            return TranslationOutput(first, memory=memory, limits=limits)
         ids, lengths = self.words.ids(batch.targets)
         scores, told, rows = self.decoder(memory, ids, lengths)
+        texts = len(lengths)
+        first = scores.detach()[:texts][torch.argsort(rows[:texts])]  # step by step: of all texts before any second
         if self.training:
             loss = nn.functional.cross_entropy(scores, told, label_smoothing=self.label_smoothing)
-            return TranslationOutput(scores, loss, len(told), memory=memory, limits=limits)
+            return TranslationOutput(first, loss, len(told), memory=memory, limits=limits)
         losses = nn.functional.cross_entropy(scores.float(), told, reduction="none")
-        by_text = losses.new_zeros(len(lengths)).index_add_(0, rows, losses)
+        by_text = losses.new_zeros(texts).index_add_(0, rows, losses)
         return TranslationOutput(
-            scores, losses.mean(), len(told), memory=memory, limits=limits, losses=by_text, told=lengths
+            first, losses.mean(), len(told), memory=memory, limits=limits, losses=by_text, told=lengths
         )
 
     def translate(self, output: TranslationOutput, width: int) -> Found:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
-from rnntext.contracts import Annotations, Example, FilePath, Split
+from rnntext.contracts import Example, FilePath, Split
 from rnntext.errors import DataError, UsageError
 
 TRANSLATION = "translation"
@@ -54,7 +54,7 @@ class PairsDataset:
             yield "target_column", "is also source_column; a sentence cannot be its own translation"
 
     @classmethod
-    def gives(cls, options: Mapping[str, Any]) -> frozenset[Annotations]:
+    def gives(cls, options: Mapping[str, Any]) -> frozenset[str]:
         """Return that each text has a translation."""
         return frozenset({TRANSLATION})
 

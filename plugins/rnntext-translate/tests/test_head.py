@@ -111,7 +111,7 @@ def test_the_command_line_translates(toy_run, capsys):
 
 def test_a_recipe_without_data_is_described(tmp_path, capsys):
     assert main(["describe", str(RECIPE.with_name("fra_eng.toml"))]) == 0
-    assert "scores float [words of the translations" in capsys.readouterr().out
+    assert "of each word of the translations" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_head_of_labels_is_refused_on_pairs_and_this_head_on_labels(tmp_path, capsys):
@@ -133,6 +133,7 @@ def test_the_loss_is_the_mean_of_real_words_and_smoothing_is_for_training_alone(
     assert output.count == 7  # four words and an end, one word and an end
     assert output.losses.sum().item() / 7 == pytest.approx(output.loss.item(), rel=1e-5)
     assert output.told.tolist() == [5, 2]
+    torch.testing.assert_close(output.logits, read(head, [3, 2])[0].logits)  # of the first words, targets or not
     wider, _ = read(head, [3, 2], [[0, 1, 2, 3, -1, -1], [4, -1, -1, -1, -1, -1]])
     assert wider.loss.item() == pytest.approx(output.loss.item())
     smoothed, _ = read(head.train(), [3, 2], [[0, 1, 2, 3], [4, -1, -1, -1]])
