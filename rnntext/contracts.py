@@ -114,7 +114,8 @@ FileOrName = Annotated[str, _FileOrNameMarker]
 
 Split = Literal["train", "validation", "test"]
 Annotations = Literal["labels", "tags", "spans", "windows", "sequence"]
-"""Labels of whole texts; tags, one a token; tags that are parts of spans; windows of a stream; these in sequence."""
+"""Labels of whole texts; tags, one a token; tags that are parts of spans; windows of a stream; these in sequence. A
+package's dataset and head may agree on another word, for what is none of these."""
 Reads = Literal["future", "own_token"]
 """What may reach the state at a token although a task must hide it.
 
