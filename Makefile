@@ -3,6 +3,7 @@
 # make bench  set up, measure speed side by side
 PYTHON ?= python3
 VENV ?= .venv
+PROCESSES ?= auto
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
@@ -15,7 +16,7 @@ demo: $(INSTALLED)
 	@echo '  $(BIN)/rnntext predict RUN --text "I hate this boring movie"'
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(PROCESSES) --maxprocesses 8 --dist loadfile
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
