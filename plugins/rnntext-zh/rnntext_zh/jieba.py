@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -45,9 +46,9 @@ class JiebaTokenizer:
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Refuse a dictionary that cannot be read."""
+        """Refuse a dictionary that cannot be read; that a file is missing, every recipe's check tells."""
         path = options["user_dictionary"]
-        if path is not None:
+        if path is not None and os.path.isfile(path):
             try:
                 list(_dictionary_words(path))
             except UsageError as error:
