@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -217,6 +218,21 @@ def list_parts(given: Namespace) -> None:
             if option.help:
                 print(f"        {option.help}")
         print()
+
+
+def new_plugin(given: Namespace) -> None:
+    """Write a package with a part of one's own, and say what to do with it."""
+    from rnntext import plugin_template
+
+    files = plugin_template.new_plugin(given.name, given.kind, given.out)
+    for file in files:
+        print(file)
+    folder = shlex.quote(given.name if given.out is None else given.out)
+    part = plugin_template.part_name(given.name, given.kind)
+    print(f"\nIt works as it is. Next:\n  cd {folder}\n  pip install -e '.[dev]'")
+    for command in (f"list {given.kind}", f"run recipes/{part}.toml", f"check-plugin {part}"):
+        print(f"  rnntext {command}")
+    print("  pytest && mypy")
 
 
 def predict(given: Namespace) -> int:
