@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnntext import registry
 from rnntext.contracts import KINDS
+from rnntext.discovery import ALLOWED, left_out, unreadable
 from rnntext.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
@@ -99,6 +100,7 @@ def check(given: Namespace) -> None:
 
 def show(given: Namespace) -> None:
     """Print every value of a recipe with its origin."""
+    from rnntext.listing import as_toml
     from rnntext.recipe import read_recipe
     from rnntext.recipe_source import DEFAULT
 
@@ -107,7 +109,7 @@ def show(given: Namespace) -> None:
         print(text, file=sys.stderr)
     for table, values in recipe.values():
         lines = [
-            (f"{key} = {_toml(value)}", str(recipe.origins.get((table, key), DEFAULT)))
+            (f"{key} = {as_toml(value)}", str(recipe.origins.get((table, key), DEFAULT)))
             for key, value in values.items()
         ]
         width = max(len(left) for left, _ in lines)
@@ -117,16 +119,6 @@ def show(given: Namespace) -> None:
             print(f"{left:<{min(width, 60)}}  # {origin}")
     for key in recipe.needs:
         print(f"\n# needs: {key}")
-
-
-def _toml(value: Any) -> str:
-    import tomlkit
-
-    if isinstance(value, dict):  # on one line, as every value here
-        table = tomlkit.inline_table()
-        table.update(value)
-        return table.as_string()
-    return "(none)" if value is None else tomlkit.item(value).as_string()
 
 
 def describe(given: Namespace) -> None:
@@ -172,6 +164,9 @@ def schema(given: Namespace) -> None:
     from rnntext.recipe_schema import recipe_schema
 
     print(json.dumps(recipe_schema(), indent=1, ensure_ascii=False))
+    for kind in KINDS:
+        for _, error in registry.load_all(kind)[1]:
+            print(f"left out: {error}", file=sys.stderr)
 
 
 def recipes(given: Namespace) -> None:
@@ -194,30 +189,14 @@ def copy(given: Namespace) -> None:
 
 def list_parts(given: Namespace) -> None:
     """List all parts; of one kind, with their options."""
-    if given.kind is None:
-        for kind in KINDS:
-            found = registry.entries(kind)
-            print(kind)
-            width = max(len(entry.name) for entry in found)
-            for entry in found:
-                others = [alias for alias, name in registry.ALIASES.get(kind, {}).items() if name == entry.name]
-                also = f" (also: {', '.join(others)})" if others else ""
-                print(f"  {entry.name:<{width}}  {entry.distribution} {entry.version}{also}")
-        return
-    entries = registry.entries(given.kind)
-    from rnntext.options import options_of, type_text
+    from rnntext.listing import lines_of_all, lines_of_kind
 
-    for entry in entries:
-        part = registry.get(given.kind, entry.name)
-        print(f"{entry.name}  ({entry.distribution} {entry.version})")
-        if part.__doc__:
-            print(f"  {part.__doc__.strip().splitlines()[0]}")
-        for option in options_of(part, given.kind).values():
-            default = "required" if option.required else f"default {_toml(option.default)}"
-            print(f"    {option.name}: {type_text(option)}; {default}")
-            if option.help:
-                print(f"        {option.help}")
-        print()
+    for line in lines_of_all() if given.kind is None else lines_of_kind(given.kind):
+        print(line)
+    if out := left_out():
+        print(f"{ALLOWED} leaves out: {', '.join(out)}", file=sys.stderr)
+    for fault in unreadable():
+        print(f"the metadata of a package cannot be read, so its parts are not known: {fault}", file=sys.stderr)
 
 
 def new_plugin(given: Namespace) -> None:

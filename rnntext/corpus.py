@@ -7,6 +7,7 @@ options and the versions; a file that is read again is not parsed again, and a c
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import tempfile
@@ -21,6 +22,7 @@ import pyarrow as pa
 from rnntext import __version__, registry
 from rnntext.caching import cache_error, cache_folder, file_digest
 from rnntext.contracts import Dataset, Example, Split
+from rnntext.discovery import OWN_DISTRIBUTION
 from rnntext.errors import DataError
 from rnntext.recipe import PartChoice
 from rnntext.splitting import draw, draw_missing, is_whole, kinds_of
@@ -123,6 +125,7 @@ def _read_split(reader: Dataset, choice: PartChoice, split: Split, corpus: Corpu
         "type": choice.name,
         "options": options,
         "rnntext": __version__,
+        "package": _package_of(choice) if files else [],
         "schema": str(SCHEMA),
         "arrow": pa.__version__,
     }
@@ -131,9 +134,7 @@ def _read_split(reader: Dataset, choice: PartChoice, split: Split, corpus: Corpu
     notes_path = path.with_suffix(".json")
     # Nothing tells whether a source without local files has changed, nor the code of a class that was
     # registered in this process: these are read anew.
-    lasting = bool(files) and not any(
-        entry.name == choice.name and entry.distribution == registry.SESSION for entry in registry.entries("datasets")
-    )
+    lasting = bool(files) and registry.find("datasets", choice.name).distribution != registry.SESSION
     if not (lasting and path.is_file() and notes_path.is_file()):
         notes = _write_table(reader, split, shown, path, choice.brings_labels)
         try:
@@ -145,6 +146,15 @@ def _read_split(reader: Dataset, choice: PartChoice, split: Split, corpus: Corpu
     if not len(table):
         raise DataError("there are no examples in it", shown or f"{choice.name} ({split})")
     return SplitTable(split, table, np.arange(len(table)), shown)
+
+
+def _package_of(choice: PartChoice) -> list[str]:
+    """Return what tells one state of a package's reader from another: its author changes code between versions."""
+    entry = registry.find("datasets", choice.name)
+    if entry.distribution in (OWN_DISTRIBUTION, registry.SESSION):
+        return []
+    source = inspect.getsourcefile(choice.part)
+    return [entry.full_name, entry.version, file_digest(source) if source else ""]
 
 
 def _write_table(reader: Dataset, split: Split, shown: str | None, path: Path, labelled: bool) -> list[str]:

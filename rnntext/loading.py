@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from rnntext import run_folder
+from rnntext import provenance, run_folder
 from rnntext.contracts import MARK, Vocabulary
 from rnntext.devices import choose_device
 from rnntext.errors import DataError, RecipeError, RunFolderError, UsageError
@@ -48,9 +48,11 @@ def load(
     tolerance = SELFTEST_TOLERANCE[model.model.precision]
     drift = _difference(stored.get("outputs"), selftest(model, texts)["outputs"], tolerance)
     if drift:
+        changed = provenance.changed_packages(_environment(folder))
         raise RunFolderError(
             f"{folder.path} does not give the answers it gave when it was trained: {drift}. Its files or the "
-            f"versions of the packages have changed; compare {run_folder.ENVIRONMENT}, or train the run anew"
+            f"versions of the packages have changed{f' ({changed})' if changed else ''}; compare "
+            f"{run_folder.ENVIRONMENT}, or train the run anew"
         )
     model.counts = Counts()
     # Only now: the self-test compares answers in the precision that they were stored in.
@@ -65,7 +67,9 @@ def assemble(folder: RunFolder, device: torch.device) -> TrainedModel:
     try:
         recipe = read_recipe(folder.file(run_folder.RECIPE), files_needed=False)
     except RecipeError as error:
-        raise RunFolderError(f"the recipe of {folder.path} does not fit this rnntext:\n{error}") from None
+        missing = provenance.missing_packages(_environment(folder))
+        reason = f"{error}\n{missing}" if missing else str(error)
+        raise RunFolderError(f"the recipe of {folder.path} does not fit this rnntext:\n{reason}") from None
     labels, words = folder.read_json(run_folder.LABELS), folder.read_json(run_folder.VOCABULARY)
     try:
         vocabulary: Vocabulary = recipe.vocabulary.build()
@@ -85,6 +89,14 @@ def assemble(folder: RunFolder, device: torch.device) -> TrainedModel:
         raise RunFolderError(f"the weights of {folder.path} do not fit its recipe and vocabulary: {error}") from None
     model.to(device).eval()
     return TrainedModel(recipe, tokenizer_of(recipe), vocabulary, labels, model, device)
+
+
+def _environment(folder: RunFolder) -> Any:
+    """Return what the run says of the packages that made it; nothing where it says nothing."""
+    try:
+        return folder.read_json(run_folder.ENVIRONMENT)
+    except RunFolderError:  # only for a hint in another error
+        return {}
 
 
 def selftest(model: TrainedModel, texts: list[str] | None = None) -> dict[str, Any]:

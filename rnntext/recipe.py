@@ -238,7 +238,7 @@ class _Checker:
         try:
             canonical = registry.canonical_name(kind, given.value)
             part = registry.get(kind, canonical)
-        except (UnknownNameError, PartError, ImportError) as error:
+        except (UnknownNameError, PartError) as error:
             self._add(given.origin, str(error), label, "type")
             return None
         self.origins[label, "type"] = given.origin

@@ -38,9 +38,8 @@ def _part_table(table: str) -> dict[str, Any]:
     """
     kind = PART_TABLES[table]
     alternatives = []
-    for entry in registry.entries(kind):
-        part = registry.get(kind, entry.name)
-        names = [entry.name, entry.full_name]
+    for entry, part in registry.load_all(kind)[0]:
+        names = list(dict.fromkeys([registry.recipe_name(entry), entry.full_name]))
         names += [alias for alias, name in registry.ALIASES.get(kind, {}).items() if name == entry.name]
         properties = {"type": {"enum": names, "description": _first_line(part)}}
         if table == "dataset":

@@ -6,15 +6,14 @@ import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from rnntext import __version__, registry, run_folder
-from rnntext.contracts import KINDS
+from rnntext import __version__, provenance, run_folder
 from rnntext.devices import choose_device, choose_threads
+from rnntext.discovery import installed_version
 from rnntext.errors import Problem, RecipeError, TrainingError, UsageError
 from rnntext.loading import assemble, selftest
 from rnntext.measuring import measure
@@ -192,27 +191,17 @@ def _write_before_training(
     folder.write_text(run_folder.RECIPE, recipe.to_toml(header, decided))
     folder.write_json(run_folder.VOCABULARY, prepared.vocabulary.to_json())
     folder.write_json(run_folder.LABELS, prepared.labels)
-    choices = [recipe.dataset, recipe.tokenizer, recipe.vocabulary, *recipe.embeddings, recipe.encoder, recipe.head]
-    sources = {(entry.kind, entry.name): entry for kind in KINDS for entry in registry.entries(kind)}
-    parts = [sources[choice.kind, choice.name] for choice in choices]
     folder.write_json(
         run_folder.ENVIRONMENT,
         {
             "rnntext": __version__,
             "python": platform.python_version(),
             "system": f"{platform.system()} {platform.machine()}",
-            "packages": {name: found for name in PACKAGES if (found := _version(name))},
-            "parts": [{"kind": part.kind, "name": part.full_name, "version": part.version} for part in parts],
+            "packages": {name: found for name in PACKAGES if (found := installed_version(name))},
+            "parts": provenance.sources(recipe),
             "device": str(device),
             "threads": threads,
             "data": prepared.corpus.digests,
             **({"init_from": start.digests} if start.digests else {}),
         },
     )
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
