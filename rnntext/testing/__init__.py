@@ -19,21 +19,25 @@ from typing import Any, TypeVar
 
 from rnntext.contracts import KINDS, Example
 from rnntext.errors import UnknownNameError, UsageError, suggest
+from rnntext.testing.checks_datasets import of_datasets
+from rnntext.testing.checks_embeddings import of_embeddings
 from rnntext.testing.checks_encoders import of_encoders
 from rnntext.testing.checks_every_kind import every_kind, of_modules
+from rnntext.testing.checks_heads import of_heads
 from rnntext.testing.checks_tokenizers import of_tokenizers
+from rnntext.testing.checks_vocabularies import of_vocabularies
 from rnntext.testing.subject import Check, DoesNotApplyError, Nonconforming, Subject
 
 __all__ = ["Check", "DoesNotApplyError", "Nonconforming", "Subject", "checks_of", "conformance", "table"]
 
 Test = TypeVar("Test", bound=Callable[..., Any])
 _OF_KIND: Mapping[str, Sequence[Sequence[Check]]] = {
-    "datasets": [],
+    "datasets": [of_datasets],
     "tokenizers": [of_tokenizers],
-    "vocabularies": [],
-    "embeddings": [of_modules],
+    "vocabularies": [of_vocabularies],
+    "embeddings": [of_modules, of_embeddings],
     "encoders": [of_modules, of_encoders],
-    "heads": [of_modules],
+    "heads": [of_modules, of_heads],
 }
 
 
@@ -105,8 +109,8 @@ def table() -> str:
         for check in checks_of(kind):
             kinds.setdefault(check.name, []).append(kind)
             purposes.setdefault(check.name, check.purpose)
-    rows = [
-        f"| `{name}` | {purposes[name]} | {'all' if len(found) == len(KINDS) else ', '.join(found)} |"
-        for name, found in kinds.items()
-    ]
+    rows = []
+    for name, found in kinds.items():
+        purpose = purposes[name].replace("``", "`")
+        rows.append(f"| `{name}` | {purpose} | {'all' if len(found) == len(KINDS) else ', '.join(found)} |")
     return "\n".join(["| check | what is asked | kinds |", "| --- | --- | --- |", *rows]) + "\n"

@@ -12,7 +12,16 @@ from torch import Tensor
 from rnntext.contracts import Encoded
 from rnntext.errors import ShapeError
 from rnntext.testing.material import LENGTHS, WIDTH, inside, vectors
-from rnntext.testing.subject import SEED, Checks, DoesNotApplyError, Subject, difference, refuse, require
+from rnntext.testing.subject import (
+    SEED,
+    Checks,
+    DoesNotApplyError,
+    Subject,
+    difference,
+    refuse,
+    require,
+    require_gradients,
+)
 
 of_encoders = Checks()
 TOLERANCE = 1e-4
@@ -108,13 +117,7 @@ def everything_learns(subject: Subject) -> None:
     generator = torch.Generator().manual_seed(5)
     weights = torch.randn(encoded.states.shape, generator=generator)
     torch.autograd.backward((encoded.states * weights).sum())
-    for name, parameter in encoder.named_parameters():
-        if parameter.requires_grad:
-            require(
-                parameter.grad is not None and bool(parameter.grad.any()),
-                f"the parameter {name} gets no gradient from the states; use it, or leave it out",
-            )
-            require(bool(parameter.grad.isfinite().all()), f"the gradient of {name} is not finite")
+    require_gradients(encoder)
     require(embedded.grad is not None, "the embedded tokens get no gradient; the embeddings would never learn")
     assert embedded.grad is not None
     real = inside(LENGTHS, embedded.shape[1])

@@ -73,11 +73,13 @@ def widened(batch: Batch, extra: int) -> Batch:
     """Return a batch with so many more columns of padding."""
     if not extra:
         return batch
-    pad = torch.nn.functional.pad
+    pad, targets = torch.nn.functional.pad, batch.targets
+    if targets is not None and targets.shape[1]:  # of texts without any, there is nothing to stand behind
+        targets = pad(targets, (0, extra), value=-1)
     return Batch(
         token_ids=pad(batch.token_ids, (0, extra)),
         lengths=batch.lengths,
-        targets=None if batch.targets is None else pad(batch.targets, (0, extra), value=-1),
+        targets=targets,
         type_ids=None if batch.type_ids is None else pad(batch.type_ids, (0, extra), value=-1),
         types=batch.types,
         rows=batch.rows,

@@ -235,6 +235,17 @@ def difference(one: Any, other: Any, tolerance: float = 0.0, place: str = "") ->
     return next((found for left, right, where in pairs if (found := difference(left, right, tolerance, where))), "")
 
 
+def require_gradients(module: torch.nn.Module) -> None:
+    """Raise Nonconforming unless every trainable parameter has a finite gradient that is not all zero."""
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad or not parameter.numel():
+            continue
+        gradient = parameter.grad
+        if gradient is None or not bool(gradient.any()):
+            refuse(f"the parameter {name} gets no gradient; use it, or leave it out")
+        require(bool(gradient.isfinite().all()), f"the gradient of {name} is not finite")
+
+
 def _shape(tensor: torch.Tensor) -> str:
     return f"{str(tensor.dtype).removeprefix('torch.')} {list(tensor.shape)}"
 
