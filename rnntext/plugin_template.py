@@ -1,13 +1,12 @@
 """``rnntext new-plugin``: a package with one small part of a kind, made from ``templates/plugin``.
 
-The templates are real code about a part called ``my_part``. A template whose path or text names it, in one of the spellings
-of ``_replacements``, gets the new name there; nothing else is done to it. Files under ``every_kind`` belong to each
-package; those of a kind's own folder come on top.
+The templates are real code about a part called ``my_part``. Where the path or text of a template names it, in one of
+the spellings of ``_replacements``, the new name is put there; nothing else is done to it. Files under ``every_kind``
+belong to each package; those of a kind's own folder come on top.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import keyword
 import os
@@ -18,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rnntext import __version__, registry
+from rnntext.discovery import installed_version, offers
 from rnntext.errors import UsageError
 
 PREFIX = "rnntext-"
@@ -79,35 +79,34 @@ def part_name(name: str, kind: str) -> str:
         UnknownNameError: there is no such kind.
         UsageError: no distribution or no part can be called that.
     """
-    taken = {entry.name: entry.distribution for entry in registry.entries(kind)}
-    aliases = registry.ALIASES.get(kind, {})
+    registry.entries(kind)  # refuses an unknown kind
     if not _DISTRIBUTION.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot be the name of a package: use the letters a to z, digits and hyphens, "
             "a letter or digit first and last, such as rnntext-mine"
         )
     part = re.sub(r"[-_.]+", "_", name.lower()).removeprefix(PREFIX.replace("-", "_"))
-    if not _PART.fullmatch(part) or keyword.iskeyword(part) or name.lower() == registry.OWN_DISTRIBUTION:
+    if not _PART.fullmatch(part) or keyword.iskeyword(part):
         raise UsageError(
-            f"{name!r} would make {part!r} the name of the part, and of a Python module: it must begin with a letter, "
-            "and be no word of Python's own"
+            f"{name!r} would make {part!r} the name of the part, and of a Python module: such a name begins with a "
+            "letter, and is no word of Python's own"
         )
     if len(part) > LONGEST_NAME:
         raise UsageError(
             f"{part!r} has {len(part)} characters; the name of a part that is typed in recipes has {LONGEST_NAME} "
             "at most"
         )
-    singular = registry.singular(kind)
-    if taken.get(part) == registry.OWN_DISTRIBUTION or part in aliases:
+    if part in registry.BUILT_INS[kind] or part in registry.ALIASES.get(kind, {}):
         raise UsageError(
-            f"{part!r} is a {singular} that comes with rnntext, and in a recipe the bare name always means that one; "
-            "choose another name"
+            f"{part!r} is one of the {kind} that come with rnntext, and in a recipe the bare name always means that "
+            "one; choose another name"
         )
-    if part in taken:
-        raise UsageError(
-            f"{part!r} is a {singular} of {taken[part]}, which is installed; with two of them the bare name would "
-            "be refused. Choose another name"
-        )
+    for offer in offers(kind):
+        if offer.name == part:
+            raise UsageError(
+                f"{part!r} is one of the {kind} of {offer.distribution}, which is installed; with two of that name a "
+                "recipe could use neither by its bare name. Uninstall it, or choose another name"
+            )
     return part
 
 
@@ -132,11 +131,9 @@ def _check_installed(name: str) -> None:
     found = importlib.util.find_spec(package)
     if found is not None and found.origin is not None:
         raise UsageError(f"a module {package!r} is installed already ({found.origin}); choose another name")
-    try:
-        version = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return
-    raise UsageError(f"a package {name!r} is installed already (version {version}); uninstall it, or choose another name")
+    version = installed_version(name)
+    if version is not None:
+        raise UsageError(f"a package {name!r} is installed already (version {version}); choose another name")
 
 
 def _replacements(name: str, part: str, kind: str) -> dict[str, str]:
