@@ -215,11 +215,8 @@ def check_package(place: Place, folder: Path) -> Path | None:
         if "ruff" in tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["tool"]:
             place.step(f"{name}: ruff", ["ruff", "check", "."], folder)
             place.step(f"{name}: ruff format", ["ruff", "format", "--check", "."], folder)
-        if name.startswith("rnntext-new-"):  # its tests ask no more of it; the examples' tests give options
-            for _, part in parts:
-                options = ["--set", f"dataset.train={folder}/tests/sample.txt"] if "datasets" in name else []
-                command = ["rnntext", "check-plugin", part, *options]
-                place.step(f"{name}: rnntext check-plugin {part}", command, alone=name)
+        recipes = [word for recipe in sorted(folder.glob("recipes/*.toml")) for word in ("--recipe", recipe)]
+        place.step(f"{name}: rnntext check-plugin", ["rnntext", "check-plugin", name, *recipes], folder, alone=name)
         return train_and_ask(place, folder)
     except StepError:
         return None

@@ -79,7 +79,7 @@ class LanguageTutorial:
             self.state = self.state[0].detach(), self.state[1].detach()
         logits, self.state = self.model(token_ids, self.state)
         loss = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         return loss.item()

@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 
-from rnntext import __version__, commands
+from rnntext import __version__, checking, commands
 from rnntext.contracts import KINDS
 from rnntext.errors import RnntextError
 
@@ -117,14 +117,33 @@ def _parser() -> argparse.ArgumentParser:
     copy.add_argument("name", metavar="NAME")
     listing = command("list", commands.list_parts, "list all parts; with a kind, also their options")
     listing.add_argument("kind", metavar="KIND", nargs="?", help=", ".join(KINDS))
-    new_plugin = command(
-        "new-plugin", commands.new_plugin, "make a package with a part of your own, which works as made"
-    )
-    new_plugin.add_argument(
-        "name", metavar="NAME", help="of the package, such as rnntext-mine; its part is then mine"
-    )
+    new_plugin = command("new-plugin", commands.new_plugin, "make a package with a part of your own")
+    new_plugin.add_argument("name", metavar="NAME", help="of the package; rnntext-mine gives the part mine")
     new_plugin.add_argument("--kind", metavar="KIND", required=True, help=", ".join(KINDS))
     new_plugin.add_argument("--out", metavar="DIR", help="the package's folder (default: NAME)")
+    plugin = command(
+        "check-plugin",
+        checking.check_plugin,
+        "put a part, or all parts of a package, through the checks of its contract",
+    )
+    plugin.add_argument("name", metavar="NAME", help="a part (qrnn, rnntext-qrnn/qrnn) or a package (rnntext-qrnn)")
+    plugin.add_argument("--kind", choices=KINDS, help="of the part, where several kinds have one of that name")
+    plugin.add_argument(
+        "--set",
+        dest="settings",
+        metavar="table.key=VALUE",
+        action="append",
+        default=[],
+        help="an option of the part, such as dataset.train=FILE; may be repeated",
+    )
+    plugin.add_argument(
+        "--recipe",
+        dest="recipes",
+        metavar="RECIPE",
+        action="append",
+        default=[],
+        help="options of a part, and texts for it, come from the first recipe that uses it; may be repeated",
+    )
     predict = command("predict", commands.predict, "answer texts: one JSON object a line, in order")
     predict.add_argument("run", metavar="RUN", help="a run folder")
     predict.add_argument("file", metavar="FILE", nargs="?", default="-", help="texts, one a line (-: standard input)")

@@ -209,7 +209,8 @@ def new_plugin(given: Namespace) -> None:
     folder = shlex.quote(given.name if given.out is None else given.out)
     part = plugin_template.part_name(given.name, given.kind)
     print(f"\nIt works as it is. Next:\n  cd {folder}\n  pip install -e '.[dev]'")
-    for command in (f"list {given.kind}", f"run recipes/{part}.toml", f"check-plugin {part}"):
+    recipe = f"recipes/{part}.toml"
+    for command in (f"list {given.kind}", f"run {recipe}", f"check-plugin {part} --recipe {recipe}"):
         print(f"  rnntext {command}")
     print("  pytest && mypy")
 

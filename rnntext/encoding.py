@@ -146,6 +146,7 @@ class RaggedWriter:
     """
 
     def __init__(self, folder: Path | None) -> None:
+        # Open as long as this object lives, so no `with`.
         self._stream: IO[bytes] | None = None if folder is None else tempfile.TemporaryFile(dir=folder)  # noqa: SIM115
         self._values = array("i")
         self._ends = array("q", [0])

@@ -32,12 +32,7 @@ def draw_missing(corpus: Corpus, drawing: SplitOptions, seed: int) -> None:
         wanted["validation"] = drawing.validation_fraction or DEFAULT_VALIDATION_FRACTION
     for number, (split, fraction) in enumerate(wanted.items()):
         size = round(fraction * whole)
-        if not 0 < size < len(train):
-            raise DataError(
-                f"{split}_fraction = {fraction} of {whole} examples leaves {size} for {split} and "
-                f"{len(train) - size} to train on; give more data, another fraction or a {split} file",
-                train.file,
-            )
+        _check_size(train, split, fraction, size, f"{whole} examples")
         rows = np.sort(_leave_each_label(train, draw(train, size, (seed, number))))
         size = len(rows)
         if not size:
@@ -65,15 +60,20 @@ def _cut_off(corpus: Corpus, drawing: SplitOptions) -> None:
         if split in corpus.splits or fraction is None:
             continue
         size = round(fraction * whole)
-        if not 0 < size < len(train):
-            raise DataError(
-                f"{split}_fraction = {fraction} of {whole} lines leaves {size} for {split} and {len(train) - size} "
-                f"to train on; give more text, another fraction or a {split} file",
-                train.file,
-            )
+        _check_size(train, split, fraction, size, f"{whole} lines")
         corpus.splits[split] = replace(train, name=split, rows=train.rows[-size:])
         train.rows = train.rows[:-size]
         corpus.notes.append(f"{split}: the last {size:,} of the {whole:,} lines of the training stream")
+
+
+def _check_size(train: SplitTable, split: Split, fraction: float, size: int, whole: str) -> None:
+    """Raise DataError if a drawn split, or what it leaves to train on, would be empty."""
+    if not 0 < size < len(train):
+        raise DataError(
+            f"{split}_fraction = {fraction} of {whole} leaves {size} for {split} and {len(train) - size} to train "
+            f"on; give more data, another fraction or a {split} file",
+            train.file,
+        )
 
 
 def draw(split: SplitTable, size: int, seed: Sequence[int]) -> np.ndarray:

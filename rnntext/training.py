@@ -167,7 +167,7 @@ def _one_epoch(
                 f"the loss is {loss} in epoch {epoch}, step {totals.steps + 1}, after {totals.norm:.3g} in gradient "
                 f"norms so far. {_advice(options)}"
             )
-        output.loss.backward()  # type: ignore[no-untyped-call]
+        output.loss.backward()
         norm = clip_gradients(optimizer.parameters, options.gradient_clip)
         optimizer.step()
         tokens = int(batch.lengths.sum())

@@ -185,7 +185,7 @@ def check_plot(path: str) -> None:
     if not Path(path).parent.is_dir():
         raise UsageError(f"there is no folder {str(Path(path).parent)!r} to draw into; make it, or name another")
     try:
-        import matplotlib  # noqa: F401
+        import matplotlib  # noqa: F401, only to see whether it is there
     except ImportError as error:
         raise UsageError("plots need matplotlib; install it with: pip install 'rnntext[plots]'") from error
 

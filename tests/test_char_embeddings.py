@@ -453,7 +453,7 @@ def nodes(tensor: Tensor) -> Iterator[str]:
             waiting += [before for before, _ in node.next_functions]
 
 
-HAS_FUSED = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+HAS_FUSED = torch.backends.mkldnn.is_available()
 
 
 @pytest.mark.skipif(not HAS_FUSED, reason="this torch has no fused kernel")

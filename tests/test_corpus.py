@@ -517,5 +517,5 @@ def test_a_stream_of_too_few_lines_to_cut_is_refused(tmp_path, count, fraction, 
 def test_test_and_validation_may_not_take_the_whole_stream_together(tmp_path):
     write_lines(tmp_path / "s.txt", 10)
     drawing = SplitOptions(validation_fraction=0.5, test_fraction=0.5)
-    with pytest.raises(DataError, match="leaves 5 for validation and 0 to train on; give more text"):
+    with pytest.raises(DataError, match="leaves 5 for validation and 0 to train on; give more data"):
         read_text(tmp_path, drawing, train="s.txt", num_steps=5)

@@ -274,6 +274,7 @@ def _lines(path: str) -> Iterator[bytes]:
 
 
 def _open(path: str) -> IO[bytes]:
+    # The caller closes it.
     opened: Any = gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb")  # noqa: SIM115
     stream: IO[bytes] = opened
     return stream

@@ -41,7 +41,7 @@ def peephole_states(
     tensors = one_dtype(projected, start_h, start_c, weight, peepholes)
     if wants_gradients(*tensors):
         # torch gives ``apply`` no types.
-        h, c = _Peephole.apply(sizes, *tensors)  # type: ignore[no-untyped-call]
+        h, c = _Peephole.apply(sizes, *tensors)
     else:
         h, c, *_ = _run_peephole(sizes, False, *tensors)
     return h.to(projected.dtype), c.to(projected.dtype)
@@ -68,7 +68,7 @@ def coupled_states(
     tensors = one_dtype(projected, start_h, start_c, weight)
     if wants_gradients(*tensors):
         # torch gives ``apply`` no types.
-        h, c = _Coupled.apply(sizes, *tensors)  # type: ignore[no-untyped-call]
+        h, c = _Coupled.apply(sizes, *tensors)
     else:
         h, c, *_ = _run_coupled(sizes, False, *tensors)
     return h.to(projected.dtype), c.to(projected.dtype)

@@ -225,7 +225,7 @@ def _gathered(
 ) -> Tensor:
     """Return rows of [N, H] in an order, with zero at ``holes``; the others are those of the way back."""
     # torch gives ``apply`` no types.
-    rows: Tensor = _Gather.apply(source, order, inverse, holes, inverse_holes)  # type: ignore[no-untyped-call]
+    rows: Tensor = _Gather.apply(source, order, inverse, holes, inverse_holes)
     return rows
 
 

@@ -54,9 +54,7 @@ def rnn_states(
     projected, start, weight = one_dtype(projected, start, weight)
     if wants_gradients(projected, start, weight):
         # torch gives ``apply`` no types.
-        states: Tensor = _PlainRecurrence.apply(  # type: ignore[no-untyped-call]
-            projected, start, weight, live_texts, nonlinearity
-        )
+        states: Tensor = _PlainRecurrence.apply(projected, start, weight, live_texts, nonlinearity)
     else:
         states = _run_rnn(projected, start, weight, live_texts, nonlinearity)
     return states.to(dtype)
@@ -81,9 +79,7 @@ def gru_states(projected: Tensor, start: Tensor, weight: Tensor, bias: Tensor, s
     projected, start, weight, bias = one_dtype(projected, start, weight, bias)
     if wants_gradients(projected, start, weight, bias):
         # torch gives ``apply`` no types.
-        states: Tensor = _GatedRecurrence.apply(  # type: ignore[no-untyped-call]
-            projected, start, weight, bias, live_texts
-        )
+        states: Tensor = _GatedRecurrence.apply(projected, start, weight, bias, live_texts)
     else:
         states, _, _ = _run_gru(projected, start, weight, bias, live_texts, keep=False)
     return states.to(dtype)

@@ -41,7 +41,7 @@ def linear_scan(keep: Tensor, add: Tensor, start: Tensor) -> Tensor:
     tensors = keep.to(dtype), add.to(dtype), start.to(dtype)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
         # torch gives ``apply`` no types.
-        states: Tensor = _LinearScan.apply(*tensors)  # type: ignore[no-untyped-call]
+        states: Tensor = _LinearScan.apply(*tensors)
     else:
         states = torch.empty_like(tensors[0])
         _scan(*tensors, states)

@@ -108,7 +108,7 @@ def prefers_torch(inputs: Tensor, reading: Reading) -> bool:
 
 def _has_bfloat16() -> bool:
     # torch gives this function no types.
-    is_there: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    is_there: bool = torch.backends.mkldnn.is_available()
     return is_there and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 

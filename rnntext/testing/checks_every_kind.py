@@ -154,10 +154,13 @@ def no_side_effects(subject: Subject) -> None:
     """Importing and using the part leaves random generators, threads, dtype and grad mode of the process alone."""
     imported = subject.changed_by_import
     require(not imported, f"importing the class changes {', '.join(imported)}, which belongs to the whole process")
-    torch.manual_seed(SEED)
+    subject.seed(SEED)
+    subject.reseeded = False
     before = global_state()
     use(subject)
     changed = changes(before, global_state())
+    if subject.reseeded and "the seed of torch's generator" not in changed:
+        changed.append("the seed of torch's generator")
     require(not changed, f"using the part changes {', '.join(changed)}, which belongs to the whole process")
 
 

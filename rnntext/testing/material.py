@@ -237,7 +237,7 @@ def task_of(subject: Subject, seed: int = SEED, changed: Tables | None = None) -
     with recipe_file(subject, changed) as path:
         recipe = read_recipe(path)
         prepared = prepare(recipe, lambda text: None)
-        torch.manual_seed(seed)
+        subject.seed(seed)
         labels = json.loads(json.dumps(prepared.labels))
         task = Task(recipe, prepared, build_model(recipe, prepared.vocabulary, labels))
         if hasattr(task.model.head, "begin_from"):
@@ -287,7 +287,7 @@ def _use_embedding(subject: Subject, seed: int) -> Any:
     batch = batch_of(TEXTS, tiny_vocabulary())
     evaluated = embedding(batch).detach()
     embedding.train()
-    torch.manual_seed(seed)
+    subject.seed(seed)
     return {"weights": _weights(embedding), "vectors": evaluated, "vectors in training": embedding(batch).detach()}
 
 
@@ -296,7 +296,7 @@ def _use_encoder(subject: Subject, seed: int) -> Any:
     lengths = torch.tensor(LENGTHS)
     evaluated = encoder(vectors(), lengths)
     encoder.train()
-    torch.manual_seed(seed)
+    subject.seed(seed)
     trained = encoder(vectors(), lengths)
     return {
         "weights": _weights(encoder),
@@ -309,7 +309,7 @@ def _use_encoder(subject: Subject, seed: int) -> Any:
 def _use_head(subject: Subject, seed: int) -> Any:
     with task_of(subject, seed) as task:
         task.model.train()
-        torch.manual_seed(seed)
+        subject.seed(seed)
         losses = [float(task.model(batch).loss.detach()) for batch in task.batches("train")]
         answers = [answer.to_dict() for answer in task.trained()(task.texts())]
         return {

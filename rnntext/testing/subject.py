@@ -68,6 +68,10 @@ class Subject:
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
     examples: Sequence[Example] = ()
+    seeded: int | None = None
+    """What torch's generator was seeded with last, by a check."""
+    reseeded: bool = False
+    """Whether the part has seeded it anew since."""
 
     @property
     def part(self) -> Any:
@@ -119,8 +123,14 @@ class Subject:
 
     def build(self, seed: int = SEED, **wired: Any) -> Any:
         """Return a new instance, its weights drawn from a seed of torch; all other generators stand anywhere."""
-        torch.manual_seed(seed)
+        self.seed(seed)
         return self.choice.build(**wired)
+
+    def seed(self, seed: int) -> None:
+        """Seed torch's generator, having looked whether the part has done so: seeding hides what was there."""
+        self.reseeded |= self.seeded is not None and torch.initial_seed() != self.seeded
+        torch.manual_seed(seed)
+        self.seeded = seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +220,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
 def difference(one: Any, other: Any, tolerance: float = 0.0, place: str = "") -> str:
     """Return where two results differ by more than a tolerance, in words; "" where they do not."""
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
+        one, other = one.detach(), other.detach()
         if one.shape != other.shape or one.dtype != other.dtype:
             return f"{place}is {_shape(one)} and {_shape(other)}"
         if not one.is_floating_point():
