@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Packages that add parts to rnntext, from nothing to a prediction, in a new virtual environment.
 
-usage: python .ci/plugins.py [VENV]      VENV is made, and kept; without it, a temporary one
+usage: python .ci/plugins.py [VENV]      VENV is made unless it is there, and kept; without it, a temporary one
 
 1. What docs/plugins.md says, block by block.
 2. A package of each kind, as ``rnntext new-plugin`` makes it.
@@ -147,7 +147,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def make_environment(place: Place) -> None:
     """Make the virtual environment, with rnntext and the tools that a package is tested with."""
-    place.step("new virtual environment", [sys.executable, "-m", "venv", place.venv])
+    if not (place.venv / "bin" / "python").exists():
+        place.step("new virtual environment", [sys.executable, "-m", "venv", place.venv])
     tools = ["pytest", "mypy", "ruff", "hatchling", "editables"]
     place.step("rnntext and tools: pip install", ["pip", "install", "--quiet", *tools, ROOT])
 
