@@ -1,8 +1,9 @@
 """What installed packages offer: entry points, read from their metadata without importing any of their code.
 
 A package offers a part by an entry point in the group of its kind, ``rnntext.encoders`` for encoders, whose value is
-``module:Class``. The environment variable ``RNNTEXT_PLUGINS`` allows only some packages (names, separated by commas),
-or none where it is empty; unset, it allows all.
+``module:Class``; and recipes by one in the group ``rnntext.recipes``, whose value is its import package. The
+environment variable ``RNNTEXT_PLUGINS`` allows only some packages (names, separated by commas), or none where it is
+empty; unset, it allows all.
 """
 
 from __future__ import annotations
@@ -19,16 +20,20 @@ ALLOWED = "RNNTEXT_PLUGINS"
 OWN_DISTRIBUTION = "rnntext"
 
 
+RECIPES = "recipes"
+"""Stands where the kind of a part would, of what is offered in the group ``rnntext.recipes``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """One part that a package says it has."""
+    """One part, or folder of recipes, that a package says it has."""
 
     kind: str
     name: str
     distribution: str
     version: str
     target: str
-    """``module:Class``."""
+    """``module:Class``; of recipes the import package."""
 
 
 def offers(kind: str) -> list[Offer]:
@@ -92,7 +97,7 @@ class _Metadata:
 @functools.cache
 def _metadata() -> _Metadata:
     """Read the metadata, once in a process."""
-    kinds = {f"{OWN_DISTRIBUTION}.{kind}": kind for kind in KINDS}
+    kinds = {f"{OWN_DISTRIBUTION}.{kind}": kind for kind in (*KINDS, RECIPES)}
     offered: list[Offer] = []
     faults = []
     seen = {OWN_DISTRIBUTION}

@@ -1,12 +1,14 @@
-"""Recipes that travel with the package, and copying one with its data to start one's own."""
+"""Recipes that travel with rnntext and with packages, and copying one with its data to start one's own."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
+from rnntext.discovery import RECIPES, offers
 from rnntext.errors import RecipeError, UsageError, suggest
 from rnntext.options import options_of
 from rnntext.recipe import Recipe, read_recipe
@@ -21,62 +23,83 @@ class ShippedRecipe:
 
     name: str
     path: Path
+    folder: Path
+    """Of all recipes of its package."""
     purpose: str
     """The first line of its heading."""
 
 
-def recipes_folder() -> Path:
-    """Return where the shipped recipes are: in the installed package, or beside it in a checkout."""
-    package = Path(__file__).parent
+def recipes_folder(package: Path = Path(__file__).parent) -> Path:
+    """Return where a package's recipes are: in it where it was installed, or beside it in a checkout."""
     installed = package / "recipes"
     return installed if installed.is_dir() else package.parent / "recipes"
 
 
 def shipped_recipes() -> list[ShippedRecipe]:
-    """Return the shipped recipes by name; one in a folder of its own is called ``folder/name``."""
-    folder = recipes_folder()
-    named = {path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.rglob("*.toml")}
-    return [ShippedRecipe(name, named[name], _purpose(named[name])) for name in sorted(named)]
+    """Return rnntext's recipes by name, then those of packages as ``distribution/name``.
+
+    One in a folder of its own is called ``folder/name``.
+    """
+    found = _recipes_in(recipes_folder(), "")
+    for offer in offers(RECIPES):
+        spec = find_spec(offer.target.partition(".")[0])  # of a top-level package: imports nothing
+        for place in (spec.submodule_search_locations or ())[:1] if spec else ():
+            found += _recipes_in(recipes_folder(Path(place)), f"{offer.distribution}/")
+    return found
+
+
+def _recipes_in(folder: Path, prefix: str) -> list[ShippedRecipe]:
+    folder = folder.resolve()
+    paths = sorted(folder.rglob("*.toml"), key=lambda path: path.relative_to(folder).with_suffix("").as_posix())
+    return [
+        ShippedRecipe(prefix + path.relative_to(folder).with_suffix("").as_posix(), path, folder, _purpose(path))
+        for path in paths
+    ]
 
 
 def copy_recipe(name: str, folder: Path) -> list[Path]:
     """Copy a shipped recipe, its parents and its data; return the files made, the recipe first.
 
     Args:
-        name: as listed, with or without its folder and ``.toml``.
+        name: as listed, with or without its package or folder and ``.toml``.
         folder: where to; files keep their places relative to each other.
 
     Raises:
-        UsageError: there is no such recipe, or a file is there already. Nothing is copied then.
+        UsageError: there is no such recipe, or several, or a file is there already. Nothing is copied then.
     """
     known = {recipe.name: recipe for recipe in shipped_recipes()}
     bare = name.removesuffix(".toml")
-    chosen = known.get(bare) or next((recipe for recipe in known.values() if recipe.path.stem == bare), None)
-    if chosen is None:
+    chosen = [known[bare]] if bare in known else [each for each in known.values() if each.path.stem == bare]
+    chosen = [each for each in chosen if each.folder == recipes_folder().resolve()][:1] or chosen
+    if len(chosen) > 1:
+        raise UsageError(f"{name!r} may be one of several: {', '.join(recipe.name for recipe in chosen)}; write one")
+    if not chosen:
         hint = suggest(name, known)
         raise UsageError(f"no shipped recipe is called {name!r}.{hint} Recipes: {', '.join(known)}")
-    source = recipes_folder()
-    files = list(dict.fromkeys(file.relative_to(source) for file in _files_of(chosen.path) if file.is_file()))
-    there = [str(folder / file) for file in files if (folder / file).exists()]
+    (recipe,) = chosen
+    # The schema is rnntext's, wherever the recipe is from.
+    sources = {recipes_folder() / SCHEMA_FILE: Path(SCHEMA_FILE)}
+    sources = {file: file.relative_to(recipe.folder) for file in _files_of(recipe) if file.is_file()} | sources
+    there = [str(folder / file) for file in sources.values() if (folder / file).exists()]
     if there:
         raise UsageError(f"already there: {', '.join(there)}. Nothing was copied; use an empty folder or remove them")
-    for file in files:
+    for source, file in sources.items():
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / file, folder / file)
-    return [folder / file for file in files]
+        shutil.copyfile(source, folder / file)
+    return [folder / file for file in sources.values()]
 
 
-def _files_of(path: Path) -> Iterator[Path]:
-    """Yield a recipe, its parents, the schema, the files of its dataset, and all of a folder of its own."""
+def _files_of(recipe: ShippedRecipe) -> Iterator[Path]:
+    """Yield a recipe, its parents, the files of its dataset, and all of a folder of its own."""
+    path = recipe.path
     yield from read_lineage(path)
-    yield recipes_folder() / SCHEMA_FILE
     dataset = _read_all_the_same(path).dataset
     for name, option in options_of(dataset.part, "datasets").items():
         value = dataset.options.get(name)
         if option.is_path and value:
             yield Path(value)
             yield Path(value).parent / "README.md"
-    if path.parent != recipes_folder():
+    if path.parent != recipe.folder:
         yield from sorted(file for file in path.parent.rglob("*") if "__pycache__" not in file.parts)
 
 

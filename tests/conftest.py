@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +13,14 @@ from tiny import make_tiny
 
 import rnntext
 
+os.environ["RNNTEXT_PLUGINS"] = ""  # what else is installed here is not under test, nor the names of tests
+
 
 @pytest.fixture(autouse=True, scope="session")
 def _surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RNNTEXT_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("OMP_NUM_THREADS", "1")
-        patch.setenv("RNNTEXT_PLUGINS", "")  # what else is installed here is not under test
         patch.delenv("COLUMNS", raising=False)  # a runner of several processes sets it: tables would fold
         threads = torch.get_num_threads()
         torch.set_num_threads(1)

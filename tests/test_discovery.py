@@ -328,3 +328,69 @@ def test_rows_of_a_package_are_read_anew_when_its_code_changes(site, tmp_path, m
         seen.append(json.loads((run.path / "vocabulary.json").read_text(encoding="utf-8")))
     assert "first" in json.dumps(seen[0])
     assert "second" in json.dumps(seen[1])
+
+
+# ---- recipes
+
+
+@pytest.fixture
+def recipes_of_a_package(site: Path) -> Path:
+    """Install a package with recipes, data and a folder of its own; return its import package."""
+    install(site, "rnntext-feelings", "1.0", {"recipes": {"feelings": "feelings"}}, {})
+    package = site / "feelings"
+    (package / "recipes" / "notes").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('nobody may import this to list recipes')\n")
+    make_tiny(package / "recipes")
+    recipe = package / "recipes" / "tiny.toml"
+    recipe.write_text("# moods: what is felt\n" + recipe.read_text(encoding="utf-8"), encoding="utf-8")
+    shutil.copy(recipe, package / "recipes" / "sentiment.toml")
+    return package
+
+
+@pytest.mark.usefixtures("recipes_of_a_package")
+def test_recipes_of_packages_are_listed_after_our_own(capsys):
+    assert main(["recipes"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[-2:]] == ["rnntext-feelings/sentiment", "rnntext-feelings/tiny"]
+    assert lines[-1].endswith("  moods: what is felt")
+
+
+@pytest.mark.usefixtures("recipes_of_a_package")
+@pytest.mark.parametrize("name", ["tiny", "tiny.toml", "rnntext-feelings/tiny"])
+def test_a_recipe_of_a_package_is_copied_with_its_data_and_runs(name, tmp_path, monkeypatch, capsys):
+    target = tmp_path / "mine"
+    target.mkdir()
+    monkeypatch.chdir(target)
+    assert main(["copy", name]) == 0
+    files = capsys.readouterr().out.split()
+    assert files[0] == "tiny.toml"
+    assert "recipe.schema.json" in files
+    assert all((target / file).is_file() for file in files)
+    assert rnntext.run("tiny.toml", {"training.epochs": 1}, out="run").metrics["validation"]
+
+
+@pytest.mark.usefixtures("recipes_of_a_package")
+def test_our_own_recipe_keeps_its_bare_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["copy", "sentiment"]) == 0
+    assert "moods" not in Path("sentiment.toml").read_text(encoding="utf-8")
+
+
+def test_a_recipe_of_two_packages_is_refused_with_both_names(
+    recipes_of_a_package, site, tmp_path, monkeypatch, capsys
+):
+    install(site, "rnntext-moods", "1.0", {"recipes": {"moods": "moods"}}, {})
+    shutil.copytree(recipes_of_a_package, site / "moods")
+    monkeypatch.chdir(tmp_path)
+    assert main(["copy", "tiny"]) == 2
+    assert "rnntext-feelings/tiny, rnntext-moods/tiny; write one" in capsys.readouterr().err
+    assert main(["copy", "rnntext-moods/tiny"]) == 0
+
+
+def test_recipes_beside_a_package_in_a_checkout_and_none_at_all(recipes_of_a_package, site, capsys):
+    (recipes_of_a_package / "recipes").rename(site / "recipes")
+    assert main(["recipes"]) == 0
+    assert "rnntext-feelings/tiny" in capsys.readouterr().out
+    shutil.rmtree(recipes_of_a_package)
+    assert main(["recipes"]) == 0
+    assert "rnntext-feelings" not in capsys.readouterr().out
