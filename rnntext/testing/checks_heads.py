@@ -31,7 +31,7 @@ from rnntext.testing.subject import (
 
 of_heads = Checks()
 TOLERANCE = 1e-4
-STEPS_BY_HEART = 80
+STEPS_BY_HEART = 60
 LEARNT = 0.25
 """Share of the loss at the start that may be left of it."""
 STRANGE_LABEL = "a label that no text has"
