@@ -15,6 +15,7 @@ One line a step; what a step printed is shown only if it fails. Needs nothing bu
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -26,6 +27,7 @@ import time
 import tomllib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -147,7 +149,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def make_environment(place: Place) -> None:
     """Make the virtual environment, with rnntext and the tools that a package is tested with."""
-    if not (place.venv / "bin" / "python").exists():
+    if (place.venv / "bin" / "python").exists():
+        listing = place.step("packages that are there", ["pip", "list", "--format=freeze"])
+        if left := re.findall(r"^(rnntext[-_][\w.-]+?)(?:==| @)", listing, flags=re.MULTILINE):
+            place.step(f"{', '.join(left)}: pip uninstall", ["pip", "uninstall", "--quiet", "--yes", *left])
+    else:
         place.step("new virtual environment", [sys.executable, "-m", "venv", place.venv])
     tools = ["pytest", "mypy", "ruff", "hatchling", "editables"]
     place.step("rnntext and tools: pip install", ["pip", "install", "--quiet", *tools, ROOT])
@@ -320,24 +326,33 @@ def check_bad_packages(place: Place, old_runs: Sequence[Path]) -> None:
         shown = " ".join(str(word).replace(f"{place.work}/", "") for word in words)
         place.step(f"bad packages: rnntext {shown}", ["rnntext", *words], folder, status=status, says=says)
 
-    rnntext("list", says=["rnntext-bad-one/twin", "rnntext-bad-two/twin", "broken rnntext-bad-broken 1.0"])
-    rnntext("list", "tokenizers", says=[f"FAILED: {BROKEN}", NEWER, "regex (rnntext "])
-    rnntext("list", "heads", says=["classification (rnntext "])
-    rnntext("check", "small.toml", says=["small.toml: valid"])
-    faults = {"broken": BROKEN, "newer": NEWER, "twin": TWINS}
-    for part, reason in faults.items():
-        setting = f"tokenizer.type={part}"
-        rnntext("check", "small.toml", "--set", setting, status=2, says=[reason, "Nothing was run."])
-    rnntext("show", "small.toml", says=['type = "gru"'])
-    rnntext("describe", "small.toml", says=["parameters"])
-    rnntext("schema", says=[f"left out: {BROKEN}", NEWER, '"rnntext-bad-two/twin"'])
-    rnntext("recipes", says=["sentiment"])
-    rnntext("run", "small.toml", "--set", "tokenizer.type=broken", status=2, says=[BROKEN])
-    rnntext("run", "small.toml", "--set", "tokenizer.type=rnntext-bad-two/twin", "--out", "run")
-    rnntext("predict", "run", "--text", TEXT, says=['"label": '])
-    rnntext("evaluate", "run", "sample.jsonl", says=["accuracy"])
+    def new_run() -> None:
+        rnntext("run", "small.toml", "--set", "tokenizer.type=rnntext-bad-two/twin", "--out", "run")
+        rnntext("predict", "run", "--text", TEXT, says=['"label": '])
+        rnntext("evaluate", "run", "sample.jsonl", says=["accuracy"])
+
+    twins = ["rnntext-bad-one/twin", "rnntext-bad-two/twin"]
+    commands = [
+        new_run,
+        partial(rnntext, "list", says=[*twins, "broken rnntext-bad-broken 1.0"]),
+        partial(rnntext, "list", "tokenizers", says=[f"FAILED: {BROKEN}", NEWER, "regex (rnntext ", *twins]),
+        partial(rnntext, "list", "heads", says=["classification (rnntext "]),
+        partial(rnntext, "check", "small.toml", says=["small.toml: valid"]),
+        partial(rnntext, "show", "small.toml", says=['type = "gru"']),
+        partial(rnntext, "describe", "small.toml", says=["parameters"]),
+        partial(rnntext, "schema", says=[f"left out: {BROKEN}", NEWER, '"rnntext-bad-two/twin"']),
+        partial(rnntext, "recipes", says=["sentiment"]),
+        partial(rnntext, "run", "small.toml", "--set", "tokenizer.type=broken", status=2, says=[BROKEN]),
+    ]
+    for part, reason in {"broken": BROKEN, "newer": NEWER, "twin": TWINS}.items():
+        setting, says = f"tokenizer.type={part}", [reason, "Nothing was run."]
+        commands.append(partial(rnntext, "check", "small.toml", "--set", setting, status=2, says=says))
     for run in old_runs:
-        rnntext("predict", run, "--text", TEXT, says=['"text": '])
+        commands.append(partial(rnntext, "predict", run, "--text", TEXT, says=['"text": ']))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done in [pool.submit(command) for command in commands]:
+            with contextlib.suppress(StepError):  # counted already; the others go on
+                done.result()
 
 
 if __name__ == "__main__":
