@@ -80,6 +80,8 @@ def copy_recipe(name: str, folder: Path) -> list[Path]:
     # The schema is rnntext's, wherever the recipe is from.
     sources = {recipes_folder() / SCHEMA_FILE: Path(SCHEMA_FILE)}
     sources = {file: file.relative_to(recipe.folder) for file in _files_of(recipe) if file.is_file()} | sources
+    if (folder / SCHEMA_FILE).exists():  # another recipe brought it
+        del sources[recipes_folder() / SCHEMA_FILE]
     there = [str(folder / file) for file in sources.values() if (folder / file).exists()]
     if there:
         raise UsageError(f"already there: {', '.join(there)}. Nothing was copied; use an empty folder or remove them")

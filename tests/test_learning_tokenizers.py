@@ -89,7 +89,9 @@ def test_a_run_folder_needs_nothing_else_and_answers_alike_wherever_it_is(tmp_pa
     learnt = json.loads((finished.path / "tokenizer.json").read_text())
     assert "soup" in learnt["whole"]
     size = (finished.path / "tokenizer.json").stat().st_size
-    assert finished.metrics["prediction"]["megabytes"] * 1e6 > size + (finished.path / "vocabulary.json").stat().st_size
+    assert (
+        finished.metrics["prediction"]["megabytes"] * 1e6 > size + (finished.path / "vocabulary.json").stat().st_size
+    )
     texts = ["the soup was lovely", "soggyish tent", "", " "]
     before = [each.to_dict() for each in rnntext.load(finished.path)(texts)]
     scores = rnntext.load(finished.path).evaluate(tmp_path / "data" / "test.jsonl").scores()
@@ -153,7 +155,9 @@ def test_spans_become_tags_without_the_blanks_of_tokens_and_answers_name_none(tm
     rows = []
     for name in ("Anna", "Ben", "Cleo") * 8:
         text = f"then {name} met Bo"
-        spans = [{"start": text.index(each), "end": text.index(each) + len(each), "label": "PER"} for each in (name, "Bo")]
+        spans = [
+            {"start": text.index(each), "end": text.index(each) + len(each), "label": "PER"} for each in (name, "Bo")
+        ]
         rows.append({"text": text, "spans": spans})
     write_jsonl(tmp_path / "train.jsonl", rows)
     dataset = {"train": "train.jsonl", "validation": "train.jsonl", "spans_field": "spans"}

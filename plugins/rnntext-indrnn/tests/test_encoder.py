@@ -1,6 +1,5 @@
 """The independently recurrent network: the equation of its paper, its bound, and a whole run."""
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from rnntext import registry
 from rnntext.errors import RecipeError
 from rnntext.recipe import read_recipe
 from rnntext.shipping import copy_recipe
+
 from rnntext_indrnn import encoder as module
 from rnntext_indrnn.encoder import IndRnnEncoder
 
@@ -61,21 +61,24 @@ def test_the_memory_is_bounded_in_use_and_still_learns():
     assert (layer.memory.grad > 0).all()
 
 
-def test_options_without_a_matrix_or_a_gate_are_refused(tmp_path):
-    copy_recipe("sentiment", tmp_path)
-    shutil.copy(RECIPE, tmp_path)
+def test_options_without_a_matrix_or_a_gate_are_refused():
     wrong = {"encoder.weight_drop": 0.1, "encoder.orthogonal": True, "encoder.forget_bias": 1.0}
     with pytest.raises(RecipeError) as caught:
-        read_recipe(tmp_path / RECIPE.name, wrong)
+        read_recipe(RECIPE, wrong)
     text = str(caught.value)
     assert text.count("no matrix of this cell acts on the state") == 2
     assert "no gate that forgets" in text
 
 
-def test_the_recipe_runs_beside_the_copied_sample(tmp_path):
+def test_the_recipe_is_copied_beside_the_sample_and_runs(tmp_path):
     copy_recipe("sentiment", tmp_path)
-    shutil.copy(RECIPE, tmp_path)
-    recipe = read_recipe(tmp_path / RECIPE.name, {"dataset.limit": 100, "training.epochs": 1})
+    recipe_file, *_ = copy_recipe("sentiment_indrnn", tmp_path)
+    overrides = {
+        "dataset.train": str(tmp_path / "data" / "reviews" / "train.jsonl"),
+        "dataset.limit": 100,
+        "training.epochs": 1,
+    }
+    recipe = read_recipe(recipe_file, overrides)
     run = rnntext.run(recipe, out=tmp_path / "run")
     assert rnntext.load(run.path)("I liked it").label in ("positive", "negative")
 

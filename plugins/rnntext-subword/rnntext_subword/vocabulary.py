@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
-
 from rnntext import registry
 from rnntext.contracts import UNKNOWN_ID, Vocabulary
 

@@ -17,6 +17,7 @@ from rnntext import registry
 from rnntext.errors import DataError, RecipeError
 from rnntext.recipe import read_recipe
 from rnntext.shipping import copy_recipe
+
 from rnntext_subword.model import learn
 from rnntext_subword.tokenizer import SubwordTokenizer
 from rnntext_subword.vocabulary import SubwordVocabulary
@@ -314,12 +315,16 @@ def test_a_new_run_takes_weights_and_pieces_of_an_earlier_one(tmp_path):
     assert len(digests) == 1
 
 
-def test_the_recipe_runs_beside_the_copied_sample(tmp_path):
+def test_the_recipe_is_copied_beside_the_sample_and_runs(tmp_path):
     copy_recipe("sentiment", tmp_path)
-    shutil.copy(RECIPE, tmp_path)
-    recipe = read_recipe(
-        tmp_path / RECIPE.name, {"dataset.limit": 60, "tokenizer.vocab_size": 300, "training.epochs": 1}
-    )
+    recipe_file, *_ = copy_recipe("sentiment_subword", tmp_path)
+    overrides = {
+        "dataset.train": str(tmp_path / "data" / "reviews" / "train.jsonl"),
+        "dataset.limit": 100,
+        "training.epochs": 1,
+        "tokenizer.vocab_size": 300,
+    }
+    recipe = read_recipe(recipe_file, overrides)
     run = rnntext.run(recipe, out=tmp_path / "run")
     assert rnntext.load(run.path)("I liked it").label in ("positive", "negative")
 
