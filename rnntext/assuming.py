@@ -50,6 +50,9 @@ def assume(recipe: Recipe, note: Callable[[str], None]) -> tuple[Vocabulary, dic
 
 def _examples(recipe: Recipe, tokens: tuple[str, ...], count: int) -> list[Example]:
     """Return texts with what the head needs to learn from."""
+    assumed = getattr(recipe.head.part, "assumed", None)
+    if assumed is not None:
+        return [assumed(tokens, number) for number in range(count)]
     needs = getattr(recipe.head.part, "needs", None)
     needed = {"labels"} if needs is None else needs(recipe.head.options)
     if "tags" in needed:

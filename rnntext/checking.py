@@ -137,6 +137,8 @@ def parts_called(name: str, kind: str | None) -> list[tuple[str, str]]:
         try:
             registry.canonical_name(each, name)
         except UnknownNameError:
+            if any(entry.kind == each and entry.name == name for entry in entries):  # several packages have it
+                raise
             continue
         found.append((each, name))
     if found:

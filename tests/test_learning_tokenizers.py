@@ -133,9 +133,7 @@ def test_a_folder_without_what_was_learnt_is_refused(tmp_path, content):
 
 def test_data_with_tokens_of_their_own_leave_nothing_to_learn(tmp_path):
     (tmp_path / "train.conll").write_text("Anna B-PER\nsings O\n\nBen B-PER\nsleeps O\n\nCleo B-PER\nreads O\n")
-    dataset = {
-        "type": "conll", "train": "train.conll", "validation": "train.conll", "scheme": "bio", "separator": "whitespace"
-    }  # fmt: skip
+    dataset = {"type": "conll", "train": "train.conll", "validation": "train.conll", "scheme": "bio"}
     recipe = read_recipe(write_recipe(tmp_path, dataset=dataset, tokenizer=COMMON, head={"type": "tagging"}))
     with pytest.raises(DataError, match="brings its own tokens") as caught:
         prepare(recipe, lambda text: None)

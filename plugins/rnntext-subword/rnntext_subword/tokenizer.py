@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field
+
 from rnntext.contracts import FilePath
 from rnntext.errors import DataError
-
 from rnntext_subword.model import ModelName, PieceModel, learn
 
 # A word, or a run of marks, and the one blank before it. What is longer is cut: some scripts write without blanks.

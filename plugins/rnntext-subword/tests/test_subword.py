@@ -10,14 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
-import rnntext
 from hypothesis import given
 from hypothesis import strategies as st
+
+import rnntext
 from rnntext import registry
 from rnntext.errors import DataError, RecipeError
 from rnntext.recipe import read_recipe
 from rnntext.shipping import copy_recipe
-
 from rnntext_subword.model import learn
 from rnntext_subword.tokenizer import SubwordTokenizer
 from rnntext_subword.vocabulary import SubwordVocabulary
@@ -195,7 +195,7 @@ def test_nothing_to_learn_and_no_room_for_it_are_told():
     ],
 )
 def test_values_that_no_tokenizer_gave_are_refused(values):
-    with pytest.raises(DataError, match="train again|name the tokenizer"):
+    with pytest.raises(DataError, match=r"train again|name the tokenizer"):
         SubwordTokenizer().from_json(values)
 
 
@@ -315,16 +315,9 @@ def test_a_new_run_takes_weights_and_pieces_of_an_earlier_one(tmp_path):
     assert len(digests) == 1
 
 
-def test_the_recipe_is_copied_beside_the_sample_and_runs(tmp_path):
-    copy_recipe("sentiment", tmp_path)
+def test_the_recipe_is_copied_with_the_sample_and_runs(tmp_path):
     recipe_file, *_ = copy_recipe("sentiment_subword", tmp_path)
-    overrides = {
-        "dataset.train": str(tmp_path / "data" / "reviews" / "train.jsonl"),
-        "dataset.limit": 100,
-        "training.epochs": 1,
-        "tokenizer.vocab_size": 300,
-    }
-    recipe = read_recipe(recipe_file, overrides)
+    recipe = read_recipe(recipe_file, {"tokenizer.vocab_size": 300, "dataset.limit": 100, "training.epochs": 1})
     run = rnntext.run(recipe, out=tmp_path / "run")
     assert rnntext.load(run.path)("I liked it").label in ("positive", "negative")
 
