@@ -22,10 +22,10 @@ What every part promises, besides the methods of its kind:
   be read, int64 of any shape, then give the parameter ``weight``, the table, a sparse gradient. The function is None
   again when training is over, and nothing else may depend on it.
 - A tokenizer may define ``first(text, count)``, the first ``count`` of its tokens: all that is read of a cut text.
-- A tokenizer may learn where to cut: ``fit(texts)`` is then called once, before any text is cut, with one lazy pass over
-  the training split's texts, whole, that bring no tokens of their own (there is one at least). Its ``to_json`` and
-  ``from_json``, as of a vocabulary, keep what it learnt in the run folder: the tokenizer that cuts is always one that
-  took back what a fitted one gave.
+- A tokenizer may learn where to cut: ``fit(texts)`` is then called once, before any text is cut, with one lazy pass
+  over those texts of the training split, whole, that bring no tokens (there is one at least). Its ``to_json`` and
+  ``from_json``, as of a vocabulary, keep what it learnt in the run folder: the tokenizer that cuts is always one
+  that took back what a fitted one gave.
 - A token may begin or end with white space, so that its place in a word is known; what users are told of it (offsets,
   spans) leaves that out.
 - A dataset may keep ``notes``, a dict of what -> count, of what ``read`` passed over. Its options ``train``, ``test``
