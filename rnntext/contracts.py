@@ -22,6 +22,12 @@ What every part promises, besides the methods of its kind:
   be read, int64 of any shape, then give the parameter ``weight``, the table, a sparse gradient. The function is None
   again when training is over, and nothing else may depend on it.
 - A tokenizer may define ``first(text, count)``, the first ``count`` of its tokens: all that is read of a cut text.
+- A tokenizer may learn where to cut: ``fit(texts)`` is then called once, before any text is cut, with one lazy pass over
+  the training split's texts, whole, that bring no tokens of their own (there is one at least). Its ``to_json`` and
+  ``from_json``, as of a vocabulary, keep what it learnt in the run folder: the tokenizer that cuts is always one that
+  took back what a fitted one gave.
+- A token may begin or end with white space, so that its place in a word is known; what users are told of it (offsets,
+  spans) leaves that out.
 - A dataset may keep ``notes``, a dict of what -> count, of what ``read`` passed over. Its options ``train``, ``test``
   and ``group_fields``, where it has them, mean the same as everywhere: ``evaluate RUN FILE`` sets ``test``.
 - A dataset's class method ``gives(options)`` and a head's ``needs(options)`` are sets of ``Annotations``, {"labels"}
@@ -108,7 +114,8 @@ FileOrName = Annotated[str, _FileOrNameMarker]
 
 Split = Literal["train", "validation", "test"]
 Annotations = Literal["labels", "tags", "spans", "windows", "sequence"]
-"""Labels of whole texts; tags, one a token; tags that are parts of spans; windows of a stream; these in sequence."""
+"""Labels of whole texts; tags, one a token; tags that are parts of spans; windows of a stream; these in sequence. A
+package's dataset and head may agree on another word, for what is none of these."""
 Reads = Literal["future", "own_token"]
 """What may reach the state at a token although a task must hide it.
 
@@ -161,7 +168,7 @@ class Batch:
     texts: Sequence[str] = ()
     """The B texts, untouched, and ``offsets``: at prediction, for a head that sets ``points_at_tokens``."""
     offsets: Sequence[Sequence[tuple[int, int]]] = ()
-    """(start, end) in its text of each token, in characters; [] for a text without tokens."""
+    """(start, end) in its text of each token, in characters, without white space at its edges; [] for no tokens."""
     choices: Sequence[tuple[tuple[str, ...], ...] | None] = ()
     """Likewise, what the blanks of each text may be filled with."""
 

@@ -20,6 +20,7 @@ from rnntext.evaluation import GroupedScores, evaluate, fresh_scores
 from rnntext.generating import continued
 from rnntext.inputs import Text, as_example, windows
 from rnntext.model import TextModel
+from rnntext.options import options_of
 from rnntext.preparing import QUESTIONS, collator_of, reading_of
 from rnntext.recipe import Recipe
 from rnntext.sentences import SentenceSplitter
@@ -285,10 +286,17 @@ class TrainedModel:
 
         Raises:
             DataError: the file cannot be read, or has a label that the model does not know.
-            UsageError: ``batch_size`` is below 1.
+            UsageError: ``batch_size`` is below 1, or data of that type are not read from a file of the user's.
         """
-        options = {**self.recipe.dataset.options, "train": str(file), "test": str(file)}
-        reader: Dataset = self.recipe.dataset.part(**options)
+        data = self.recipe.dataset
+        offered = options_of(data.part, "datasets")
+        if "test" not in offered:
+            raise UsageError(
+                f"data of the type {data.name!r} have no option test, so no file of theirs can be scored; give the "
+                "texts to predict and compare its answers. The scores on the run's own split are in its metrics.json"
+            )
+        own = {key: str(file) for key in ("train", "test") if key in offered}
+        reader: Dataset = data.part(**{**data.options, **own})
         counts = fresh_scores(self.model)
         batching = _batching(batch_size)
         random = np.random.default_rng((self.recipe.seed, QUESTIONS))

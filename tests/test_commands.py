@@ -15,9 +15,10 @@ from interrupting import StopsIn
 from tiny import make_tiny, sha256, tiny_rows, write_jsonl, write_recipe
 
 import rnntext
-from rnntext import commands
+from rnntext import commands, registry
 from rnntext.answering import answer_lines
 from rnntext.cli import main
+from rnntext.contracts import Example
 
 REPOSITORY = Path(__file__).parent.parent
 
@@ -472,6 +473,31 @@ def test_evaluate_tells_a_label_that_the_model_does_not_know(tiny_run, tmp_path,
     told = capsys.readouterr()
     assert told.out == ""
     assert "new.jsonl:4: the label 'so-so' does not occur in the training split" in told.err
+
+
+def test_evaluate_tells_that_data_of_a_type_come_from_no_file(tmp_path, capsys):
+    class OfItself:
+        contract = 1
+
+        def __init__(self, *, shout: bool = False) -> None:
+            self._rows = [(row["text"].upper() if shout else row["text"], row["label"]) for row in tiny_rows(32)]
+
+        def splits(self):
+            return ("train",)
+
+        def files(self, split):
+            return ()
+
+        def read(self, split):
+            return (Example(text, label=label) for text, label in self._rows)
+
+    with registry.registrations_undone():
+        registry.register("datasets", "of_itself")(OfItself)
+        run = rnntext.run(write_recipe(tmp_path, dataset={"type": "of_itself"}), out=tmp_path / "run")
+        assert main(["evaluate", str(run.path), str(write_jsonl(tmp_path / "new.jsonl", tiny_rows(3)))]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "data of the type 'of_itself' have no option test, so no file of theirs can be scored" in told.err
 
 
 # --- describe --------------------------------------------------------------------------------------------------
