@@ -1,13 +1,14 @@
 # make demo   set up, train the sample recipe
 # make test   set up, lint, check types, run the tests
 # make bench  set up, measure speed side by side
+# make plugins  packages that add parts, from new-plugin to a prediction, in an environment of their own
 PYTHON ?= python3
 VENV ?= .venv
 PROCESSES ?= auto
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench plugins clean
 
 demo: $(INSTALLED)
 	$(BIN)/rnntext run recipes/sentiment.toml
@@ -25,6 +26,9 @@ lint: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks
+
+plugins:
+	$(PYTHON) .ci/plugins.py $(PLUGINS_VENV)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build

@@ -68,7 +68,8 @@ def with_tags(example: Example, tokenizer: Tokenizer, misaligned: Misaligned | N
     if example.spans is None:
         return example
     text, line = example.text, example.line
-    offsets = tokenizer.spans(text)
+    places = tokenizer.spans(text)
+    offsets = without_edges(text, places)
     starts, ends = [start for start, _ in offsets], [end for _, end in offsets]
     spans: list[Span] = []
     free = 0
@@ -94,10 +95,21 @@ def with_tags(example: Example, tokenizer: Tokenizer, misaligned: Misaligned | N
         if not overlaps:
             spans.append((first, last, label))
             free = last
-    tokens = tuple(text[start:end] for start, end in offsets)
+    tokens = tuple(text[start:end] for start, end in places)
     return replace(
         example, tokens=tokens, label=tuple(tags_of(spans, len(tokens), SPAN_SCHEME)), scheme=SPAN_SCHEME, spans=None
     )
+
+
+def without_edges(text: str, offsets: Offsets) -> Offsets:
+    """Return where tokens stand in a text, without white space at their edges; one of nothing else stays as it is."""
+    trimmed = []
+    for start, end in offsets:
+        if start < end and (text[start].isspace() or text[end - 1].isspace()) and (token := text[start:end].strip()):
+            start += text[start:end].index(token)
+            end = start + len(token)
+        trimmed.append((start, end))
+    return trimmed
 
 
 def locate(text: str, tokens: Iterable[str]) -> Offsets:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rnntext.contracts import BLANK, Example, Vocabulary
 from rnntext.encoding import TypeTable, encode_examples
-from rnntext.preparing import collator_of, fitted_vocabulary
+from rnntext.preparing import collator_of, fitted_vocabulary, learns_cuts
 from rnntext.recipe import Recipe
 from rnntext.schemes import Scheme, tags_of
 from rnntext.streaming import AnyCollator, Windows
@@ -25,7 +25,8 @@ def assume(recipe: Recipe, note: Callable[[str], None]) -> tuple[Vocabulary, dic
         DataError: the head fills in blanks, and the vocabulary goes by a list without ``<blank>``.
     """
     head, tokenizer = recipe.head.part, recipe.tokenizer.build()
-    characters = len(tokenizer.tokens("word")) == len("word")
+    # One that learns where to cut has learnt nothing here.
+    characters = not learns_cuts(recipe) and len(tokenizer.tokens("word")) == len("word")
     size, what = (ASSUMED_CHARACTERS, "characters") if characters else (ASSUMED_WORDS, "words")
     note(f"needs {', '.join(recipe.needs)}: {size:,} {what} and {ASSUMED_TOKENS} tokens a text are assumed")
     fills_blanks = getattr(head, "fills_blanks", False)
@@ -49,6 +50,9 @@ def assume(recipe: Recipe, note: Callable[[str], None]) -> tuple[Vocabulary, dic
 
 def _examples(recipe: Recipe, tokens: tuple[str, ...], count: int) -> list[Example]:
     """Return texts with what the head needs to learn from."""
+    assumed = getattr(recipe.head.part, "assumed", None)
+    if assumed is not None:
+        return [assumed(tokens, number) for number in range(count)]
     needs = getattr(recipe.head.part, "needs", None)
     needed = {"labels"} if needs is None else needs(recipe.head.options)
     if "tags" in needed:

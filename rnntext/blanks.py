@@ -52,6 +52,11 @@ class BlankTokenizer:
         return found
 
 
+def around_blanks(text: str) -> Iterator[str]:
+    """Yield what stands between the marks of a text."""
+    return filter(None, _marks.split(text))
+
+
 def with_blanks(example: Example, tokens: Sequence[str]) -> list[str]:
     """Return the tokens of an example, each mark as ``<blank>``.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from argparse import Namespace
 from collections import Counter
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rnntext import registry
 from rnntext.contracts import KINDS, Example
+from rnntext.discovery import normalized
 from rnntext.errors import RnntextError, UnknownNameError, UsageError, counted, suggest
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ def parts_called(name: str, kind: str | None) -> list[tuple[str, str]]:
     """
     kinds = KINDS if kind is None else (kind,)
     entries = [entry for each in kinds for entry in registry.entries(each)]
-    of_package = [entry for entry in entries if _plain(entry.distribution) == _plain(name)]
+    of_package = [entry for entry in entries if normalized(entry.distribution) == normalized(name)]
     if of_package:
         return [(entry.kind, entry.full_name) for entry in of_package]
     found = []
@@ -137,6 +137,8 @@ def parts_called(name: str, kind: str | None) -> list[tuple[str, str]]:
         try:
             registry.canonical_name(each, name)
         except UnknownNameError:
+            if any(entry.kind == each and entry.name == name for entry in entries):  # several packages have it
+                raise
             continue
         found.append((each, name))
     if found:
@@ -147,11 +149,6 @@ def parts_called(name: str, kind: str | None) -> list[tuple[str, str]]:
         f"no part and no installed package with parts is called {name!r}{where}.{suggest(name, known)} "
         "More: rnntext list"
     )
-
-
-def _plain(distribution: str) -> str:
-    """Return a distribution's name as package indexes compare it."""
-    return re.sub(r"[-_.]+", "-", distribution).lower()
 
 
 def _take_from_recipes(subject: Subject, part: type, recipes: Sequence[str | Path]) -> None:

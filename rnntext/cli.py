@@ -117,6 +117,10 @@ def _parser() -> argparse.ArgumentParser:
     copy.add_argument("name", metavar="NAME")
     listing = command("list", commands.list_parts, "list all parts; with a kind, also their options")
     listing.add_argument("kind", metavar="KIND", nargs="?", help=", ".join(KINDS))
+    new_plugin = command("new-plugin", commands.new_plugin, "make a package with a part of your own")
+    new_plugin.add_argument("name", metavar="NAME", help="of the package; rnntext-mine gives the part mine")
+    new_plugin.add_argument("--kind", metavar="KIND", required=True, help=", ".join(KINDS))
+    new_plugin.add_argument("--out", metavar="DIR", help="the package's folder (default: NAME)")
     plugin = command(
         "check-plugin",
         checking.check_plugin,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -196,6 +197,22 @@ def list_parts(given: Namespace) -> None:
         print(f"{ALLOWED} leaves out: {', '.join(out)}", file=sys.stderr)
     for fault in unreadable():
         print(f"the metadata of a package cannot be read, so its parts are not known: {fault}", file=sys.stderr)
+
+
+def new_plugin(given: Namespace) -> None:
+    """Write a package with a part of one's own, and say what to do with it."""
+    from rnntext import plugin_template
+
+    files = plugin_template.new_plugin(given.name, given.kind, given.out)
+    for file in files:
+        print(file)
+    folder = shlex.quote(given.name if given.out is None else given.out)
+    part = plugin_template.part_name(given.name, given.kind)
+    print(f"\nIt works as it is. Next:\n  cd {folder}\n  pip install -e '.[dev]'")
+    recipe = f"recipes/{part}.toml"
+    for command in (f"list {given.kind}", f"run {recipe}", f"check-plugin {part} --recipe {recipe}"):
+        print(f"  rnntext {command}")
+    print("  pytest && mypy")
 
 
 def predict(given: Namespace) -> int:

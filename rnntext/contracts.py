@@ -22,10 +22,16 @@ What every part promises, besides the methods of its kind:
   be read, int64 of any shape, then give the parameter ``weight``, the table, a sparse gradient. The function is None
   again when training is over, and nothing else may depend on it.
 - A tokenizer may define ``first(text, count)``, the first ``count`` of its tokens: all that is read of a cut text.
+- A tokenizer may learn where to cut: ``fit(texts)`` is then called once, before any text is cut, with one lazy pass over
+  the training split's texts, whole, that bring no tokens of their own (there is one at least). Its ``to_json`` and
+  ``from_json``, as of a vocabulary, keep what it learnt in the run folder: the tokenizer that cuts is always one that
+  took back what a fitted one gave.
+- A token may begin or end with white space, so that its place in a word is known; what users are told of it (offsets,
+  spans) leaves that out.
 - A dataset may keep ``notes``, a dict of what -> count, of what ``read`` passed over. Its options ``train``, ``test``
   and ``group_fields``, where it has them, mean the same as everywhere: ``evaluate RUN FILE`` sets ``test``.
 - A dataset's class method ``gives(options)`` and a head's ``needs(options)`` are sets of ``Annotations``, {"labels"}
-  unless defined; a head that needs what the data do not give is refused.
+  unless defined; a head that needs what the data do not give is refused. Either may name a plugin's own word, too.
 - An encoder may have an attribute ``chunk_tokens`` and a method ``in_pieces(embed, lengths, state=None)`` ->
   ``Pieces``, for batches with longer texts: ``embed(rows, positions)`` gives float [b, t, E] of some tokens. A head
   that takes ``Pieces`` in the place of ``Encoded`` has a class method ``why_whole(options)``: None, or the reason why
@@ -47,6 +53,8 @@ What every part promises, besides the methods of its kind:
 - A head may define ``next_token(states)``: of float [b, D], float [b, V] log probabilities of the token that follows,
   for ``rnntext generate``.
 - An option ``allow_leak`` of a head lets an encoder read what the head ``hides``; every figure is then marked.
+- A head may define ``assumed(tokens, number)``, a class method: a made-up Example of these tokens, the number-th, to
+  describe a recipe whose data are not there. Unless defined, it has a label or tags, as the head needs.
 - An instance of a head may have ``units``: what the metric of a name is counted in or per.
 - An instance of a head may have ``gives``: in words, with shape, what its logits come to, for ``rnntext describe``.
 - An encoder may have an attribute ``kernel``: in words what computes it on a CPU, for ``rnntext describe``.
@@ -106,7 +114,8 @@ FileOrName = Annotated[str, _FileOrNameMarker]
 
 Split = Literal["train", "validation", "test"]
 Annotations = Literal["labels", "tags", "spans", "windows", "sequence"]
-"""Labels of whole texts; tags, one a token; tags that are parts of spans; windows of a stream; these in sequence."""
+"""Labels of whole texts; tags, one a token; tags that are parts of spans; windows of a stream; these in sequence. A
+package's dataset and head may agree on another word, for what is none of these."""
 Reads = Literal["future", "own_token"]
 """What may reach the state at a token although a task must hide it.
 
@@ -131,6 +140,9 @@ class Example:
     """Of a text with blanks: what each may be filled with; ``label`` is then the answer, or a tuple of them."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """Other columns of the row that somebody asked for, such as ``group_fields``."""
+    origin: str | None = None
+    """What it was made from, such as a sentence that has several translations: examples of one origin are never
+    parted by a split that is drawn. None: it shares its origin with no other."""
     line: int = 0
     """Line of the source file (1 is the first), for error messages; 0 where there is none."""
 
@@ -156,7 +168,7 @@ class Batch:
     texts: Sequence[str] = ()
     """The B texts, untouched, and ``offsets``: at prediction, for a head that sets ``points_at_tokens``."""
     offsets: Sequence[Sequence[tuple[int, int]]] = ()
-    """(start, end) in its text of each token, in characters; [] for a text without tokens."""
+    """(start, end) in its text of each token, in characters, without white space at its edges; [] for no tokens."""
     choices: Sequence[tuple[tuple[str, ...], ...] | None] = ()
     """Likewise, what the blanks of each text may be filled with."""
 

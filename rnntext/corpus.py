@@ -25,7 +25,7 @@ from rnntext.contracts import Dataset, Example, Split
 from rnntext.discovery import OWN_DISTRIBUTION
 from rnntext.errors import DataError
 from rnntext.recipe import PartChoice
-from rnntext.splitting import draw, draw_missing, is_whole, kinds_of
+from rnntext.splitting import draw, draw_missing, is_whole, kinds_of, shared_origins
 from rnntext.tables import SplitOptions
 
 ROWS_A_WRITE = 5_000
@@ -39,8 +39,10 @@ SCHEMA = pa.schema(
         "spans": pa.string(),  # JSON
         "choices": pa.string(),  # JSON
         "fields": pa.string(),  # JSON
+        "origin": pa.large_string(),
         "line": pa.int64(),
         "stratum": pa.int32(),  # rows with the same label(s), or tags of the same kinds, share a number
+        "family": pa.int64(),  # digest of the origin, 0 without: rows of one number are never parted
     }
 )
 
@@ -96,6 +98,7 @@ def read_corpus(choice: PartChoice, drawing: SplitOptions, seed: int) -> Corpus:
     corpus = Corpus({}, windows=getattr(reader, "windows", None), cut_blanks=getattr(reader, "cut_blanks", None))
     for split in reader.splits():
         corpus.splits[split] = _read_split(reader, choice, split, corpus)
+    corpus.notes += shared_origins(corpus)
     draw_missing(corpus, drawing, seed)
     if drawing.limit is not None:
         for number, table in enumerate(corpus.splits.values()):
@@ -211,9 +214,17 @@ def _as_row(example: Example, strata: dict[tuple[str, ...], int], labelled: bool
         "spans": None if example.spans is None else json.dumps(example.spans),
         "choices": None if example.choices is None else json.dumps(example.choices),
         "fields": json.dumps(dict(example.fields)) if example.fields else None,
+        "origin": example.origin,
         "line": example.line,
         "stratum": stratum,
+        "family": 0 if example.origin is None else _number_of(example.origin),
     }
+
+
+def _number_of(origin: str) -> int:
+    """Return a number other than 0 that stands for an origin: a table of all origins need not fit in memory."""
+    digest = hashlib.blake2b(origin.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "big", signed=True) or 1
 
 
 def _open_table(path: Path) -> Any:
@@ -223,7 +234,7 @@ def _open_table(path: Path) -> Any:
     table = datasets.Dataset.from_file(str(path))
 
     def as_examples(columns: dict[str, list[Any]]) -> dict[str, list[Example]]:
-        names = ("text", "tokens", "label", "one_label", "scheme", "spans", "choices", "fields", "line")
+        names = ("text", "tokens", "label", "one_label", "scheme", "spans", "choices", "fields", "origin", "line")
         return {"example": [_as_example(*row) for row in zip(*(columns[name] for name in names), strict=True)]}
 
     return table.with_transform(as_examples)
@@ -238,6 +249,7 @@ def _as_example(
     spans: str | None,
     choices: str | None,
     fields: str | None,
+    origin: str | None,
     line: int,
 ) -> Example:
     return Example(
@@ -248,6 +260,7 @@ def _as_example(
         spans=None if spans is None else tuple((start, end, name) for start, end, name in json.loads(spans)),
         choices=None if choices is None else tuple(map(tuple, json.loads(choices))),
         fields=json.loads(fields) if fields else {},
+        origin=origin,
         line=line,
     )
 

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from rnntext.aligning import Misaligned, Offsets, locate, with_tags
+from rnntext.aligning import Misaligned, Offsets, locate, with_tags, without_edges
 from rnntext.contracts import UNKNOWN_ID, Example, Head, Tokenizer, Vocabulary
 
 EMPTY = ""
@@ -203,7 +203,7 @@ def encode_examples(
         group_fields: columns to keep, for scores by group.
         name: of the split.
         folder: where the arrays live; None keeps them in memory.
-        offsets: takes, where it is given, the place of each text's tokens in it.
+        offsets: takes, where it is given, the place of each text's tokens in it, without white space at their edges.
         read: turns the tokens of an example, as they stand in the text, into what is read.
         keep_empty: whether a text without tokens is read as one ``<unk>``, and counted; else it is left out.
 
@@ -225,7 +225,7 @@ def encode_examples(
             if offsets is not None:
                 places = tokenizer.spans(example.text) if tokens is None else locate(example.text, tokens)
                 tokens = [example.text[start:end] for start, end in places]
-                offsets.append(places)
+                offsets.append(without_edges(example.text, places))
             if tokens is None:
                 if max_tokens is None or first is None:
                     tokens = tokenizer.tokens(example.text)

@@ -14,7 +14,7 @@ from rnntext.devices import choose_device
 from rnntext.errors import DataError, RecipeError, RunFolderError, UsageError
 from rnntext.model import build_model, load_weights
 from rnntext.prediction import Counts, TrainedModel
-from rnntext.preparing import tokenizer_of
+from rnntext.preparing import learns_cuts, tokenizer_of
 from rnntext.recipe import read_recipe
 from rnntext.run_folder import RunFolder
 
@@ -71,15 +71,19 @@ def assemble(folder: RunFolder, device: torch.device) -> TrainedModel:
         reason = f"{error}\n{missing}" if missing else str(error)
         raise RunFolderError(f"the recipe of {folder.path} does not fit this rnntext:\n{reason}") from None
     labels, words = folder.read_json(run_folder.LABELS), folder.read_json(run_folder.VOCABULARY)
+    learnt_cuts = folder.read_json(run_folder.TOKENIZER) if learns_cuts(recipe) else None
     try:
+        tokenizer = tokenizer_of(recipe, learnt_cuts)
         vocabulary: Vocabulary = recipe.vocabulary.build()
         vocabulary.from_json(words)
         model = build_model(recipe, vocabulary, labels)
     except DataError as error:
         raise RunFolderError(f"{folder.path}: {error}") from None
     except (LookupError, TypeError, ValueError) as error:
+        files = [run_folder.VOCABULARY, run_folder.LABELS]
+        files = [run_folder.TOKENIZER, *files] if learnt_cuts is not None else files
         raise RunFolderError(
-            f"{run_folder.VOCABULARY} or {run_folder.LABELS} of {folder.path} holds something else than it did "
+            f"{', '.join(files[:-1])} or {files[-1]} of {folder.path} holds something else than it did "
             f"({error!r}); copy the run again or train it"
         ) from None
     weights = folder.read_weights()
@@ -88,7 +92,7 @@ def assemble(folder: RunFolder, device: torch.device) -> TrainedModel:
     except RuntimeError as error:
         raise RunFolderError(f"the weights of {folder.path} do not fit its recipe and vocabulary: {error}") from None
     model.to(device).eval()
-    return TrainedModel(recipe, tokenizer_of(recipe), vocabulary, labels, model, device)
+    return TrainedModel(recipe, tokenizer, vocabulary, labels, model, device)
 
 
 def _environment(folder: RunFolder) -> Any:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from rnntext.batching import Collator
 from rnntext.blanks import (
     BlankTokenizer,
     CutBlanks,
+    around_blanks,
     as_questions,
     cut_one,
     filled_in,
@@ -58,6 +59,8 @@ class Prepared:
 
     windows: Windows | None = None
     """How a split is cut, where it is one stream of tokens."""
+    learnt_cuts: dict[str, Any] | None = None
+    """What the tokenizer learnt, as JSON-able values; None where it learns nothing."""
 
     def collator(self, split: Split, device: Any = None) -> AnyCollator:
         """Return what makes batches of a split."""
@@ -121,9 +124,44 @@ def collator_of(
     return StreamCollator(split, types, token_ids, windows, device)
 
 
-def tokenizer_of(recipe: Recipe) -> Tokenizer:
-    """Return a recipe's tokenizer; where blanks are filled, each ``____`` is one token to it."""
-    tokenizer: Tokenizer = recipe.tokenizer.build()
+def learns_cuts(recipe: Recipe) -> bool:
+    """Return whether a recipe's tokenizer learns from the training split where to cut."""
+    return hasattr(recipe.tokenizer.part, "fit")
+
+
+def learn_cuts(recipe: Recipe, examples: Iterable[Example]) -> dict[str, Any] | None:
+    """Return what a recipe's tokenizer learns from examples, as JSON-able values; None: it learns nothing.
+
+    Raises:
+        DataError: there is no text to learn from, or the tokenizer cannot.
+    """
+    if not learns_cuts(recipe):
+        return None
+    tokenizer = recipe.tokenizer.build()
+    texts = (example.text for example in examples if example.tokens is None)
+    if reading_of(recipe):
+        texts = (piece for text in texts for piece in around_blanks(text))
+    first = next(texts, None)
+    if first is None:
+        raise DataError(
+            f"every text of the training split brings its own tokens, so the tokenizer {recipe.tokenizer.name!r} has "
+            "nothing to learn from, and would cut other texts otherwise; leave [tokenizer] out, or give texts without "
+            "tokens"
+        )
+    tokenizer.fit(chain([first], texts))
+    learnt: dict[str, Any] = tokenizer.to_json()
+    return learnt
+
+
+def tokenizer_of(recipe: Recipe, learnt_cuts: dict[str, Any] | None = None) -> Tokenizer:
+    """Return a recipe's tokenizer with what it learnt; where blanks are filled, each ``____`` is one token to it.
+
+    Raises:
+        DataError: what it learnt is damaged.
+    """
+    tokenizer: Any = recipe.tokenizer.build()
+    if learnt_cuts is not None:
+        tokenizer.from_json(learnt_cuts)
     return BlankTokenizer(tokenizer) if reading_of(recipe) else tokenizer
 
 
@@ -163,10 +201,12 @@ def prepare(recipe: Recipe, note: Callable[[str], None]) -> Prepared:
     for text in corpus.notes:
         note(text)
     head: type[Head] = recipe.head.part
-    tokenizer, read, windows = tokenizer_of(recipe), reading_of(recipe), corpus.windows
+    read, windows = reading_of(recipe), corpus.windows
     fills_blanks = read is not None
     train = corpus.splits["train"]
     try:
+        learnt_cuts = learn_cuts(recipe, train.examples())
+        tokenizer = tokenizer_of(recipe, learnt_cuts)
         labels = head.learn_labels(with_tags(example, tokenizer) for example in train.examples())
     except DataError as error:
         raise error.located(train.file) from None
@@ -202,7 +242,7 @@ def prepare(recipe: Recipe, note: Callable[[str], None]) -> Prepared:
         splits["train"] = filled_in(splits["train"], blank)
     vocabulary = fitted_vocabulary(recipe, type_counts(splits["train"], table))
     token_ids = table.token_ids(vocabulary)
-    prepared = Prepared(corpus, tokenizer, vocabulary, labels, table, token_ids, splits, windows)
+    prepared = Prepared(corpus, tokenizer, vocabulary, labels, table, token_ids, splits, windows, learnt_cuts)
     if fills_blanks:
         _make_questions(prepared, blank, corpus.cut_blanks or cut_one, recipe.seed, note)
     for name, encoded in splits.items():

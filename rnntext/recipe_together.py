@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rnntext.contracts import Annotations, Encoder, Head
+from rnntext.contracts import Encoder, Head
 from rnntext.errors import suggest
 from rnntext.tables import TrainingOptions
 
 if TYPE_CHECKING:
     from rnntext.recipe import PartChoice
 
-WHAT_IS_NEEDED: Mapping[Annotations, str] = {
+WHAT_IS_NEEDED: Mapping[str, str] = {
     "labels": "labels of whole texts, and these data have none; choose another head (rnntext list heads)",
     "tags": "a tag for each token: data of type conll or conllu have them, and jsonl with spans_field",
     "spans": "tags that are parts of spans; state their dataset.scheme, or leave head.scheme to the data",
@@ -66,10 +66,15 @@ def _dataset_and_head(dataset: PartChoice, head: PartChoice) -> Iterator[tuple[s
         reason = f"cuts a stream of text into windows, and head {head.name!r} reads whole texts; leave it out"
         yield "dataset", "num_steps", reason
     elif lacking := _annotations(head, "needs") - given:
-        yield "head", "type", f"head {head.name!r} with these options needs {WHAT_IS_NEEDED[min(lacking)]}"
+        yield "head", "type", f"head {head.name!r} with these options needs {_what_is_needed(min(lacking))}"
 
 
-def _annotations(choice: PartChoice, method: str) -> frozenset[Annotations]:
+def _what_is_needed(annotation: str) -> str:
+    own = f"{annotation!r}, which these data do not give; choose a dataset of the package that the head is from"
+    return WHAT_IS_NEEDED.get(annotation, own)
+
+
+def _annotations(choice: PartChoice, method: str) -> frozenset[str]:
     """Return what a dataset gives or a head needs with its options."""
     declared = getattr(choice.part, method, None)
     return frozenset({"labels"}) if declared is None else frozenset(declared(choice.options))

@@ -15,6 +15,7 @@ from rnntext.errors import RunFolderError, UsageError
 
 RECIPE = "recipe.toml"
 WEIGHTS = "model.safetensors"
+TOKENIZER = "tokenizer.json"
 VOCABULARY = "vocabulary.json"
 LABELS = "labels.json"
 METRICS = "metrics.json"
@@ -22,7 +23,7 @@ HISTORY = "history.jsonl"
 ENVIRONMENT = "environment.json"
 SELFTEST = "selftest.json"
 CHECKPOINTS = "checkpoints"
-FILES = (RECIPE, WEIGHTS, VOCABULARY, LABELS, METRICS, HISTORY, ENVIRONMENT, SELFTEST, CHECKPOINTS, "report.html")
+FILES = (RECIPE, WEIGHTS, TOKENIZER, VOCABULARY, LABELS, METRICS, HISTORY, ENVIRONMENT, SELFTEST, CHECKPOINTS, "report.html")
 PARTIAL = ".partial"
 
 
@@ -151,7 +152,7 @@ class RunFolder:
 
     def megabytes(self) -> float:
         """Return the size of what prediction needs, in 10^6 bytes."""
-        names = (WEIGHTS, VOCABULARY, LABELS)
+        names = (WEIGHTS, TOKENIZER, VOCABULARY, LABELS)
         return sum(self.file(name).stat().st_size for name in names if self.file(name).is_file()) / 1e6
 
     def _missing(self, name: str) -> str:

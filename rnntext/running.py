@@ -189,6 +189,8 @@ def _write_before_training(
     for label, embedding in zip(recipe.embedding_labels(), model.embeddings, strict=True):
         decided[label, "output_dim"] = embedding.output_dim
     folder.write_text(run_folder.RECIPE, recipe.to_toml(header, decided))
+    if prepared.learnt_cuts is not None:
+        folder.write_json(run_folder.TOKENIZER, prepared.learnt_cuts)
     folder.write_json(run_folder.VOCABULARY, prepared.vocabulary.to_json())
     folder.write_json(run_folder.LABELS, prepared.labels)
     folder.write_json(

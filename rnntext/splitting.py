@@ -33,8 +33,18 @@ def draw_missing(corpus: Corpus, drawing: SplitOptions, seed: int) -> None:
     for number, (split, fraction) in enumerate(wanted.items()):
         size = round(fraction * whole)
         _check_size(train, split, fraction, size, f"{whole} examples")
-        rows = np.sort(_leave_each_label(train, draw(train, size, (seed, number))))
+        families = _families(train)
+        if families is None:
+            rows = np.sort(_leave_each_label(train, draw(train, size, (seed, number))))
+        else:
+            rows = _draw_families(train, families, size, (seed, number))
         size = len(rows)
+        if not size and families is not None:
+            raise DataError(
+                f"no {split} split can be drawn: what the {whole} examples were made from (their origin) would be in "
+                f"training, too; give more data, another {split}_fraction or a {split} file",
+                train.file,
+            )
         if not size:
             raise DataError(
                 f"no {split} split can be drawn: each of the {whole} examples has a label of its own; check "
@@ -43,9 +53,10 @@ def draw_missing(corpus: Corpus, drawing: SplitOptions, seed: int) -> None:
             )
         corpus.splits[split] = replace(train, name=split, rows=rows)
         train.rows = np.setdiff1d(train.rows, rows, assume_unique=True)
-        corpus.notes.append(
-            f"{split}: {size:,} of the {whole:,} training examples, drawn by seed, labels in proportion"
-        )
+        labelled = len(np.unique(_column(train, "stratum")[train.rows])) > 1
+        how = ", labels in proportion" if labelled else ""
+        how += ", those of one origin together" if families is not None else ""
+        corpus.notes.append(f"{split}: {size:,} of the {whole:,} training examples, drawn by seed{how}")
 
 
 def _cut_off(corpus: Corpus, drawing: SplitOptions) -> None:
@@ -84,6 +95,58 @@ def draw(split: SplitTable, size: int, seed: Sequence[int]) -> np.ndarray:
     places = (np.arange(size) + random.random()) * len(ordered) / size
     drawn: np.ndarray = ordered[places.astype(np.int64)]
     return drawn
+
+
+def shared_origins(corpus: Corpus) -> list[str]:
+    """Return a note for each given split with examples that have an origin of the training split: they flatter."""
+    families = {name: _column(split, "family")[split.rows] for name, split in corpus.splits.items()}
+    notes = []
+    for name, numbers in families.items():
+        shared = int(np.isin(numbers[numbers != 0], families["train"]).sum()) if name != "train" else 0
+        if shared:
+            notes.append(
+                f"{name}: {shared:,} of the {len(numbers):,} examples have an origin that is in the training file, "
+                "too; its scores flatter"
+            )
+    return notes
+
+
+def _families(split: SplitTable) -> np.ndarray | None:
+    """Return int64 [rows of the split], equal where the origin is; None where no example states any."""
+    numbers = _column(split, "family")[split.rows]
+    alone = numbers == 0
+    if alone.all():
+        return None
+    _, families = np.unique(numbers, return_inverse=True)
+    families[alone] = len(numbers) + np.arange(alone.sum())
+    return families
+
+
+def _draw_families(split: SplitTable, families: np.ndarray, size: int, seed: Sequence[int]) -> np.ndarray:
+    """Return ``size`` rows or nearly, sorted: whole families, each label and each size of family in proportion."""
+    random = np.random.default_rng(seed)
+    names, firsts, sizes = np.unique(families, return_index=True, return_counts=True)
+    count = max(1, round(size * len(names) / len(families)))
+    shuffled = random.permutation(len(names))
+    strata = _column(split, "stratum")[split.rows[firsts]]
+    ordered = shuffled[np.lexsort((sizes[shuffled], strata[shuffled]))]  # stable
+    places = (np.arange(count) + random.random()) * len(ordered) / count
+    chosen = np.zeros(len(names), dtype=bool)
+    chosen[ordered[places.astype(np.int64)]] = True
+    missing = size - int(sizes[chosen].sum())
+    for family in shuffled.tolist():
+        if not missing:
+            break
+        if sizes[family] <= missing and not chosen[family]:
+            chosen[family], missing = True, missing - int(sizes[family])
+        elif sizes[family] <= -missing and chosen[family]:
+            chosen[family], missing = False, missing + int(sizes[family])
+    drawn = split.rows[np.isin(families, names[chosen])]
+    left = np.setdiff1d(drawn, _leave_each_label(split, drawn))
+    # What goes back for the sake of its label takes its family along.
+    back = np.isin(families, families[np.isin(split.rows, left)])
+    rows: np.ndarray = drawn[~back[np.isin(split.rows, drawn)]]  # both sorted
+    return rows if len(rows) < len(families) else rows[:0]
 
 
 def _leave_each_label(split: SplitTable, drawn: np.ndarray) -> np.ndarray:

@@ -35,5 +35,13 @@ def test_the_wheel_holds_every_recipe_and_all_sample_data(wheel_names: set[str])
     assert shipped <= wheel_names
 
 
+def test_the_wheel_holds_the_templates_of_plugins(wheel_names: set[str]) -> None:
+    templates = {
+        str(path.relative_to(ROOT)) for path in (ROOT / "rnntext" / "templates").rglob("*") if path.is_file()
+    }
+    assert {"datasets", "heads", "every_kind"} <= {Path(name).parts[3] for name in templates}
+    assert templates <= wheel_names
+
+
 def test_the_wheel_holds_nothing_else_of_the_repository(wheel_names: set[str]) -> None:
     assert {name.split("/")[0].split("-")[0] for name in wheel_names} == {"rnntext"}

@@ -46,7 +46,7 @@ def test_the_commands_for_a_recipe_of_ones_own_work(
 ) -> None:
     monkeypatch.chdir(folder)
     commands = [line.split("#")[0].split(">")[0].strip() for line in README.splitlines() if "    rnntext " in line]
-    assert len(commands) == 10
+    assert len(commands) == 11
     for command in commands:
         arguments = shlex.split(command)[1:]
         assert main(arguments + (QUICK if arguments[0] == "run" else [])) == 0, command

@@ -12,11 +12,13 @@ from typing import Any
 import pytest
 import torch
 from broken_parts import BROKEN
+from packages import install, on_the_path, words
 from tiny import make_tiny
 
 from rnntext import registry
 from rnntext.cli import main
 from rnntext.contracts import KINDS, Example
+from rnntext.discovery import refresh
 from rnntext.encoders.dense import DenseEncoder
 from rnntext.errors import UnknownNameError, UsageError
 from rnntext.heads.classification import ClassificationHead
@@ -228,7 +230,7 @@ def test_a_part_that_cannot_be_imported_is_one_row(capsys, monkeypatch) -> None:
     monkeypatch.setitem(registry.BUILT_INS["tokenizers"], "gone", "rnntext_gone:Gone")
     status, out, _ = printed(capsys, "gone")
     assert status == 1
-    assert "No module named 'rnntext_gone'" in out
+    assert "cannot be imported" in out
     assert out.splitlines()[-1] == "0 of 1 check passed"
 
 
@@ -240,3 +242,19 @@ def test_a_packages_name_means_all_its_parts(monkeypatch) -> None:
     assert sorted(parts_called("session", None)) == [("encoders", "session/mine"), ("tokenizers", "session/mine")]
     assert sorted(parts_called("mine", None)) == [("encoders", "mine"), ("tokenizers", "mine")]
     assert parts_called("session", "encoders") == [("encoders", "session/mine")]
+
+
+def test_a_name_that_two_packages_offer_is_refused(tmp_path, monkeypatch, capsys) -> None:
+    for package in ("kit-one", "kit-two"):
+        install(tmp_path, package, "1", {"tokenizers": {"cut": "kit_words:Words"}}, {"kit_words": words()})
+    on_the_path(monkeypatch, tmp_path)
+    try:
+        status, _, err = printed(capsys, "cut")
+        assert status == 2
+        assert "kit-one/cut and kit-two/cut" in err
+        status, out, _ = printed(capsys, "kit_two")
+        assert status == 0
+        assert "tokenizer kit-two/cut" in out
+    finally:
+        monkeypatch.undo()
+        refresh()

@@ -43,7 +43,7 @@ class Layer(Protocol):
         """
 
     # A layer may also have ``both_ways(backwards, inputs, states, weights)``: itself and its backward twin at once,
-    # for texts without padding.
+    # for texts without padding; and ``project(inputs)``: what ``step`` reads, of all tokens at once.
 
     def step(self, inputs: Tensor, state: State, weight: Tensor | None) -> State:
         """Return the state after one token, float [B, E]: the cell as it is written in books."""
@@ -63,7 +63,7 @@ def step_by_step(
 
     Args:
         layer: the cell.
-        inputs: float [B, T, E].
+        inputs: float [B, T, E], finite at padding.
         reading: where the padding is.
         state: to begin from; zero if None.
         weight: stands in for the recurrent weight.
@@ -72,8 +72,10 @@ def step_by_step(
     """
     if state is None:
         state = tuple(inputs.new_zeros(len(inputs), width) for width in layer.state_dims)
-    tokens = reading.in_order(inputs)
+    project: Callable[[Tensor], Tensor] | None = getattr(layer, "project", None)
+    tokens = reading.in_order(inputs if project is None else project(inputs))
     alive = reading.mask  # padding trails in the order of reading, too
+    all_alive = reading.sizes.count(len(inputs))
     states = []
     for position in range(reading.steps):
         stepped = layer.step(tokens[:, position], state, weight)
@@ -83,8 +85,10 @@ def step_by_step(
             )
         elif zoneout:
             stepped = tuple(new + zoneout * (old - new) for new, old in zip(stepped, state, strict=True))
-        now = alive[:, position, None]  # a text that has ended keeps its state
-        state = tuple(torch.where(now, new, old) for new, old in zip(stepped, state, strict=True))
+        if position >= all_alive:  # a text that has ended keeps its state
+            now = alive[:, position, None]
+            stepped = tuple(torch.where(now, new, old) for new, old in zip(stepped, state, strict=True))
+        state = stepped
         states.append(state[0])
     end = state
     return reading.in_order(torch.stack(states, dim=1)), lambda: end

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 from rnntext.contracts import KINDS, Example
 from rnntext.errors import UnknownNameError, UsageError, suggest
+from rnntext.testing.checks_answers import of_answers
 from rnntext.testing.checks_datasets import of_datasets
 from rnntext.testing.checks_embeddings import of_embeddings
 from rnntext.testing.checks_encoders import of_encoders
@@ -37,7 +38,7 @@ _OF_KIND: Mapping[str, Sequence[Sequence[Check]]] = {
     "vocabularies": [of_vocabularies],
     "embeddings": [of_modules, of_embeddings],
     "encoders": [of_modules, of_encoders],
-    "heads": [of_modules, of_heads],
+    "heads": [of_modules, of_heads, of_answers],
 }
 
 

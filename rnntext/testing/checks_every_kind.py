@@ -24,7 +24,6 @@ from rnntext.testing.material import (
     task_of,
     tiny_embedding,
     tiny_vocabulary,
-    use,
     vectors,
 )
 from rnntext.testing.subject import (
@@ -40,6 +39,7 @@ from rnntext.testing.subject import (
     shown,
 )
 from rnntext.testing.tiny import TEXTS
+from rnntext.testing.uses import use
 
 every_kind = Checks()
 of_modules = Checks()

@@ -1,0 +1,1 @@
+"""A tokenizer for texts in several scripts."""

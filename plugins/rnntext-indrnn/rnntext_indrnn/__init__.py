@@ -1,0 +1,1 @@
+"""Encoder ``indrnn`` for rnntext: the independently recurrent network."""

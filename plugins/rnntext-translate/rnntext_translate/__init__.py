@@ -1,0 +1,1 @@
+"""Machine translation for rnntext: the dataset ``pairs`` and the head ``translation``."""
