@@ -215,9 +215,11 @@ def check_package(place: Place, folder: Path) -> Path | None:
     entry_points = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
     parts = [(group.removeprefix("rnntext."), part) for group, points in entry_points.items() for part in points]
     try:
-        for kind in dict.fromkeys(kind for kind, _ in parts):
+        for kind in dict.fromkeys(kind for kind, _ in parts if kind in KINDS):
             says = [f"{part} ({name} " for of, part in parts if of == kind]
             place.step(f"{name}: rnntext list {kind}", ["rnntext", "list", kind], alone=name, says=says)
+        listed = [f"{name}/{recipe.stem} " for recipe in sorted(folder.glob("recipes/*.toml"))]
+        place.step(f"{name}: rnntext recipes", ["rnntext", "recipes"], alone=name, says=listed)
         place.step(f"{name}: its tests", ["pytest", "-q", "-p", "no:cacheprovider"], folder, alone=name)
         place.step(f"{name}: mypy", ["mypy"], folder)
         if folder.name in map("rnntext-new-{}".format, KINDS):  # `make lint` looks at those in plugins/
