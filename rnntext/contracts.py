@@ -22,16 +22,16 @@ What every part promises, besides the methods of its kind:
   be read, int64 of any shape, then give the parameter ``weight``, the table, a sparse gradient. The function is None
   again when training is over, and nothing else may depend on it.
 - A tokenizer may define ``first(text, count)``, the first ``count`` of its tokens: all that is read of a cut text.
-- A tokenizer may learn where to cut: ``fit(texts)`` is then called once, before any text is cut, with one lazy pass over
-  the training split's texts, whole, that bring no tokens of their own (there is one at least). Its ``to_json`` and
-  ``from_json``, as of a vocabulary, keep what it learnt in the run folder: the tokenizer that cuts is always one that
-  took back what a fitted one gave.
+- A tokenizer may learn where to cut: ``fit(texts)`` is then called once, before any text is cut, with one lazy pass
+  over those texts of the training split, whole, that bring no tokens (there is one at least). Its ``to_json`` and
+  ``from_json``, as of a vocabulary, keep what it learnt in the run folder: the tokenizer that cuts is always one
+  that took back what a fitted one gave.
 - A token may begin or end with white space, so that its place in a word is known; what users are told of it (offsets,
   spans) leaves that out.
 - A dataset may keep ``notes``, a dict of what -> count, of what ``read`` passed over. Its options ``train``, ``test``
   and ``group_fields``, where it has them, mean the same as everywhere: ``evaluate RUN FILE`` sets ``test``.
 - A dataset's class method ``gives(options)`` and a head's ``needs(options)`` are sets of ``Annotations``, {"labels"}
-  unless defined; a head that needs what the data do not give is refused. Either may name a plugin's own word, too.
+  unless defined; a head that needs what the data do not give is refused.
 - An encoder may have an attribute ``chunk_tokens`` and a method ``in_pieces(embed, lengths, state=None)`` ->
   ``Pieces``, for batches with longer texts: ``embed(rows, positions)`` gives float [b, t, E] of some tokens. A head
   that takes ``Pieces`` in the place of ``Encoded`` has a class method ``why_whole(options)``: None, or the reason why

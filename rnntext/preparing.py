@@ -145,8 +145,8 @@ def learn_cuts(recipe: Recipe, examples: Iterable[Example]) -> dict[str, Any] | 
     if first is None:
         raise DataError(
             f"every text of the training split brings its own tokens, so the tokenizer {recipe.tokenizer.name!r} has "
-            "nothing to learn from, and would cut other texts otherwise; leave [tokenizer] out, or give texts without "
-            "tokens"
+            "nothing to learn from, and would cut other texts otherwise; leave [tokenizer] out, or give texts "
+            "without tokens"
         )
     tokenizer.fit(chain([first], texts))
     learnt: dict[str, Any] = tokenizer.to_json()

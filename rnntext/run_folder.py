@@ -23,7 +23,19 @@ HISTORY = "history.jsonl"
 ENVIRONMENT = "environment.json"
 SELFTEST = "selftest.json"
 CHECKPOINTS = "checkpoints"
-FILES = (RECIPE, WEIGHTS, TOKENIZER, VOCABULARY, LABELS, METRICS, HISTORY, ENVIRONMENT, SELFTEST, CHECKPOINTS, "report.html")
+FILES = (
+    RECIPE,
+    WEIGHTS,
+    TOKENIZER,
+    VOCABULARY,
+    LABELS,
+    METRICS,
+    HISTORY,
+    ENVIRONMENT,
+    SELFTEST,
+    CHECKPOINTS,
+    "report.html",
+)
 PARTIAL = ".partial"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import tomllib
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,7 +79,7 @@ def copy_recipe(name: str, folder: Path) -> list[Path]:
     (recipe,) = chosen
     # The schema is rnntext's, wherever the recipe is from.
     sources = {recipes_folder() / SCHEMA_FILE: Path(SCHEMA_FILE)}
-    sources = {file: file.relative_to(recipe.folder) for file in _files_of(recipe) if file.is_file()} | sources
+    sources = _files_of(recipe) | sources
     there = [str(folder / file) for file in sources.values() if (folder / file).exists()]
     if there:
         raise UsageError(f"already there: {', '.join(there)}. Nothing was copied; use an empty folder or remove them")
@@ -89,26 +89,43 @@ def copy_recipe(name: str, folder: Path) -> list[Path]:
     return [folder / file for file in sources.values()]
 
 
-def _files_of(recipe: ShippedRecipe) -> Iterator[Path]:
-    """Yield a recipe, its parents, the files of its dataset, and all of a folder of its own."""
+def _files_of(recipe: ShippedRecipe) -> dict[Path, Path]:
+    """Return a recipe, its parents, the files of its dataset, and all of a folder of its own, with their places.
+
+    Raises:
+        RecipeError: the recipe is not valid, such as one of a package that lacks another.
+        UsageError: a file lies outside the package's recipes.
+    """
     path = recipe.path
-    yield from read_lineage(path)
+    parent = tomllib.loads(path.read_text(encoding="utf-8")).get("extends")
+    ours = recipes_folder().resolve()
+    # A package's recipe may extend one of rnntext's, which is then to lie beside it.
+    if isinstance(parent, str) and not (path.parent / parent).exists() and (ours / parent).is_file():
+        return {path: path.relative_to(recipe.folder), **_files_of(ShippedRecipe(parent, ours / parent, ours, ""))}
+    files = list(read_lineage(path))
     dataset = _read_all_the_same(path).dataset
     for name, option in options_of(dataset.part, "datasets").items():
         value = dataset.options.get(name)
         if option.is_path and value:
-            yield Path(value)
-            yield Path(value).parent / "README.md"
+            files += [Path(value), Path(value).parent / "README.md"]
     if path.parent != recipe.folder:
-        yield from sorted(file for file in path.parent.rglob("*") if "__pycache__" not in file.parts)
+        files += sorted(file for file in path.parent.rglob("*") if "__pycache__" not in file.parts)
+    found = [file for file in files if file.is_file()]
+    outside = [str(file) for file in found if not file.is_relative_to(recipe.folder)]
+    if outside:
+        raise UsageError(f"{recipe.name} names what is not in {recipe.folder}, so it cannot be copied: {outside[0]}")
+    return {file: file.relative_to(recipe.folder) for file in found}
 
 
 def _read_all_the_same(path: Path) -> Recipe:
     """Return a recipe, even one that shows a misuse and is shipped to be refused."""
     try:
         return read_recipe(path)
-    except RecipeError:
-        return read_recipe(path, {"head.allow_leak": True})
+    except RecipeError as error:
+        try:
+            return read_recipe(path, {"head.allow_leak": True})
+        except RecipeError:
+            raise error from None
 
 
 def _purpose(path: Path) -> str:

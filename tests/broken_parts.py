@@ -190,6 +190,56 @@ class HoldsALambda(WhitespaceTokenizer):
         self.cut = lambda text: text.split()
 
 
+class Learns(WhitespaceTokenizer):
+    def fit(self, texts):
+        self.learnt = {"texts": len(list(texts))}
+
+    def to_json(self):
+        return self.learnt
+
+    def from_json(self, values):
+        self.learnt = values
+
+
+@breaks("tokenizers", "learns_where_to_cut", "no to_json and from_json")
+class ForgetsInTheFolder(WhitespaceTokenizer):
+    def fit(self, texts):
+        self.learnt = list(texts)
+
+
+@breaks("tokenizers", "learns_where_to_cut", "no JSON")
+class LearnsASet(Learns):
+    def to_json(self):
+        return {"words": set(self.learnt)}
+
+
+@breaks("tokenizers", "learns_where_to_cut", "something else each time")
+class LearnsAnything(Learns):
+    def to_json(self):
+        return {"chance": random.random()}
+
+
+@breaks("tokenizers", "learns_where_to_cut", "other values than from_json took")
+class AddsUp(Learns):
+    def from_json(self, values):
+        self.learnt = {"texts": values["texts"] + 1}
+
+
+@breaks("tokenizers", "learns_where_to_cut", "by the one that took back")
+class KeepsTooLittle(Learns):
+    whole = False
+
+    def fit(self, texts):
+        super().fit(texts)
+        self.whole = True
+
+    def spans(self, text):
+        return [(0, len(text))] if self.whole and text.strip() else super().spans(text)
+
+    def tokens(self, text):
+        return [text[start:end] for start, end in self.spans(text)]
+
+
 # ---------------------------------------------------------------- vocabularies
 
 

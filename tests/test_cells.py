@@ -98,12 +98,16 @@ def pair(name: str, **given: Any) -> tuple[Any, Any]:
 @pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.parametrize("given", STACKS.values(), ids=STACKS)
 @pytest.mark.parametrize("carried", [False, True], ids=["from_zero", "from_state"])
-def test_a_step_gives_what_the_kernel_gives_under_every_option(name: str, given: dict[str, Any], carried: bool) -> None:
+def test_a_step_gives_what_the_kernel_gives_under_every_option(
+    name: str, given: dict[str, Any], carried: bool
+) -> None:
     built_in, own = pair(name, **given)
     built_in.eval(), own.eval()
     start = None
     if carried:
-        start = tuple(torch.rand(len(LENGTHS), len(own.layers), width, dtype=torch.float64) for width in own.state_dims)
+        start = tuple(
+            torch.rand(len(LENGTHS), len(own.layers), width, dtype=torch.float64) for width in own.state_dims
+        )
     inputs = texts(extra_steps=2)
     inputs[0, 3:] = torch.nan  # padding
     outcomes = []
@@ -143,7 +147,9 @@ def test_options_that_the_cell_has_no_part_for_are_refused() -> None:
 
 
 def test_it_has_the_options_and_the_schema_of_a_built_in() -> None:
-    own, built_in = (options.options_of(part, "encoders") for part in (OwnPeephole, registry.get("encoders", "peephole_lstm")))
+    own, built_in = (
+        options.options_of(part, "encoders") for part in (OwnPeephole, registry.get("encoders", "peephole_lstm"))
+    )
     assert {name: (option.annotation, option.default, option.help) for name, option in own.items()} == {
         name: (option.annotation, option.default, option.help) for name, option in built_in.items()
     }

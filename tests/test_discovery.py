@@ -394,3 +394,26 @@ def test_recipes_beside_a_package_in_a_checkout_and_none_at_all(recipes_of_a_pac
     shutil.rmtree(recipes_of_a_package)
     assert main(["recipes"]) == 0
     assert "rnntext-feelings" not in capsys.readouterr().out
+
+
+def test_a_recipe_that_extends_one_of_ours_is_copied_with_it(recipes_of_a_package, tmp_path, monkeypatch, capsys):
+    text = '# shorter: in two epochs\nextends = "sentiment.toml"\nname = "shorter"\n\n[training]\nepochs = 2\n'
+    (recipes_of_a_package / "recipes" / "sentiment.toml").unlink()
+    (recipes_of_a_package / "recipes" / "shorter.toml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    assert main(["copy", "shorter"]) == 0
+    assert capsys.readouterr().out.split()[:2] == ["shorter.toml", "sentiment.toml"]
+    assert main(["check", "shorter.toml"]) == 0
+
+
+def test_a_recipe_with_data_elsewhere_is_not_copied(recipes_of_a_package, tmp_path, monkeypatch, capsys):
+    recipes = recipes_of_a_package / "recipes"
+    (recipes / "train.jsonl").rename(recipes_of_a_package / "train.jsonl")
+    recipe = recipes / "tiny.toml"
+    recipe.write_text(
+        recipe.read_text(encoding="utf-8").replace('"train.jsonl"', '"../train.jsonl"'), encoding="utf-8"
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["copy", "tiny"]) == 2
+    assert "rnntext-feelings/tiny names what is not in" in capsys.readouterr().err
+    assert not (tmp_path / "tiny.toml").exists()

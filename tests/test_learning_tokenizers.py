@@ -89,7 +89,9 @@ def test_a_run_folder_needs_nothing_else_and_answers_alike_wherever_it_is(tmp_pa
     learnt = json.loads((finished.path / "tokenizer.json").read_text())
     assert "soup" in learnt["whole"]
     size = (finished.path / "tokenizer.json").stat().st_size
-    assert finished.metrics["prediction"]["megabytes"] * 1e6 > size + (finished.path / "vocabulary.json").stat().st_size
+    assert (
+        finished.metrics["prediction"]["megabytes"] * 1e6 > size + (finished.path / "vocabulary.json").stat().st_size
+    )
     texts = ["the soup was lovely", "soggyish tent", "", " "]
     before = [each.to_dict() for each in rnntext.load(finished.path)(texts)]
     scores = rnntext.load(finished.path).evaluate(tmp_path / "data" / "test.jsonl").scores()
@@ -131,9 +133,7 @@ def test_a_folder_without_what_was_learnt_is_refused(tmp_path, content):
 
 def test_data_with_tokens_of_their_own_leave_nothing_to_learn(tmp_path):
     (tmp_path / "train.conll").write_text("Anna B-PER\nsings O\n\nBen B-PER\nsleeps O\n\nCleo B-PER\nreads O\n")
-    dataset = {
-        "type": "conll", "train": "train.conll", "validation": "train.conll", "scheme": "bio", "separator": "whitespace"
-    }  # fmt: skip
+    dataset = {"type": "conll", "train": "train.conll", "validation": "train.conll", "scheme": "bio"}
     recipe = read_recipe(write_recipe(tmp_path, dataset=dataset, tokenizer=COMMON, head={"type": "tagging"}))
     with pytest.raises(DataError, match="brings its own tokens") as caught:
         prepare(recipe, lambda text: None)
@@ -153,7 +153,9 @@ def test_spans_become_tags_without_the_blanks_of_tokens_and_answers_name_none(tm
     rows = []
     for name in ("Anna", "Ben", "Cleo") * 8:
         text = f"then {name} met Bo"
-        spans = [{"start": text.index(each), "end": text.index(each) + len(each), "label": "PER"} for each in (name, "Bo")]
+        spans = [
+            {"start": text.index(each), "end": text.index(each) + len(each), "label": "PER"} for each in (name, "Bo")
+        ]
         rows.append({"text": text, "spans": spans})
     write_jsonl(tmp_path / "train.jsonl", rows)
     dataset = {"train": "train.jsonl", "validation": "train.jsonl", "spans_field": "spans"}

@@ -183,7 +183,7 @@ def test_check_plugin_prints_a_table_and_how_many_passed(capsys) -> None:
     assert status == 0
     assert "tokenizer whitespace   nothing_dropped" in out
     assert "it has no method first" in out
-    assert out.splitlines()[-1] == "12 of 12 checks passed; 1 do not apply"
+    assert out.splitlines()[-1] == "12 of 12 checks passed; 2 do not apply"
 
 
 def test_check_plugin_fails_where_a_check_does(capsys) -> None:

@@ -4,6 +4,7 @@ import sys
 import time
 
 import torch
+
 from rnntext import registry
 
 TEXTS, LONGEST, WIDTH, ROUNDS = 32, 40, 100, 15

@@ -22,8 +22,8 @@ from rnntext.encoders.stack import RecurrentStack
 class CellLayer(nn.Module):
     """One layer in one direction, of a cell that is written as one step. Derive from it, and define ``step``.
 
-    It is read one token at a time, and every option of the stack works: directions, depth, dropouts, zoneout, texts in
-    pieces, a state to begin from. ``forward`` may be replaced by a faster way to the same states; see ``layer.Layer``.
+    It is read one token at a time, and every option of the stack works: directions, depth, dropouts, zoneout, texts
+    in pieces, a state to begin from. ``forward`` may be replaced by a faster way to the same states: ``layer.Layer``.
 
     Args:
         input_dim: width of what a step reads.
@@ -83,7 +83,7 @@ class CellEncoder(RecurrentStack):
 
     @classmethod
     def check_options(cls, options: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Yield (key, reason) for combinations that no stack can do, and for options that the cell has no part for."""
+        """Yield (key, reason) for what no stack can do, and for options that the cell has no part for."""
         yield from super().check_options(options)
         cell = cls.layer
         if cell.recurrent_weight is CellLayer.recurrent_weight:

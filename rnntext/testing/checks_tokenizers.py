@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from rnntext.testing.material import texts_of
-from rnntext.testing.subject import Checks, DoesNotApplyError, Subject, require, shown
+from rnntext.testing.material import texts_of, tiny_tokenizer
+from rnntext.testing.subject import Checks, DoesNotApplyError, Subject, refuse, require, shown
+from rnntext.testing.tiny import TEXTS
 
 of_tokenizers = Checks()
 
 
 def _cut(subject: Subject) -> Iterator[tuple[str, str, list[str], list[tuple[int, int]]]]:
     """Yield what each text is, the text, its tokens and its spans."""
-    tokenizer = subject.build()
+    tokenizer = tiny_tokenizer(subject)
     for what, text in texts_of(subject).items():
         yield what, text, tokenizer.tokens(text), tokenizer.spans(text)
 
@@ -67,7 +69,7 @@ def nothing_dropped(subject: Subject) -> None:
 def no_state(subject: Subject) -> None:
     """What was cut before changes nothing: calls do not influence each other."""
     texts = texts_of(subject)
-    tokenizer = subject.build()
+    tokenizer = tiny_tokenizer(subject)
     first = {what: (list(tokenizer.tokens(text)), list(tokenizer.spans(text))) for what, text in texts.items()}
     for what, text in reversed(texts.items()):
         again = (list(tokenizer.tokens(text)), list(tokenizer.spans(text)))
@@ -80,7 +82,7 @@ def no_state(subject: Subject) -> None:
 @of_tokenizers
 def first_tokens(subject: Subject) -> None:
     """``first(text, count)``, where it is there, gives the first of the same tokens."""
-    tokenizer = subject.build()
+    tokenizer = tiny_tokenizer(subject)
     first: Any = getattr(tokenizer, "first", None)
     if first is None:
         raise DoesNotApplyError("it has no method first")
@@ -95,9 +97,39 @@ def first_tokens(subject: Subject) -> None:
 
 
 @of_tokenizers
+def learns_where_to_cut(subject: Subject) -> None:
+    """What ``fit`` learns is JSON, is the same when learnt again, and cuts alike once taken back."""
+    tokenizer = subject.build()
+    if not hasattr(tokenizer, "fit"):
+        raise DoesNotApplyError("it has no method fit")
+    require(
+        hasattr(tokenizer, "to_json") and hasattr(tokenizer, "from_json"),
+        "it has fit, and no to_json and from_json to keep what was learnt in the run folder",
+    )
+    learnt = []
+    for _ in range(2):
+        tokenizer = subject.build()
+        tokenizer.fit(iter(TEXTS))
+        try:
+            learnt.append(json.dumps(tokenizer.to_json(), allow_nan=False))
+        except (TypeError, ValueError) as error:
+            refuse(f"to_json gives what is no JSON: {error}")
+    require(learnt[0] == learnt[1], "from the same texts it learns something else each time")
+    loaded = tiny_tokenizer(subject)
+    require(json.dumps(loaded.to_json()) == learnt[0], "to_json gives other values than from_json took")
+    for what, text in texts_of(subject).items():
+        found, expected = loaded.tokens(text), tokenizer.tokens(text)
+        require(
+            list(found) == list(expected),
+            f"of {what}, tokens are {shown(found)} by the one that took back what was learnt, and {shown(expected)} "
+            "by the one that learnt it",
+        )
+
+
+@of_tokenizers
 def goes_to_other_processes(subject: Subject) -> None:
     """It can be handed to another process (pickled), and cuts alike there."""
-    tokenizer = subject.build()
+    tokenizer = tiny_tokenizer(subject)
     try:
         other = ForkingPickler.loads(bytes(ForkingPickler.dumps(tokenizer)))
     except Exception as error:  # whatever its attributes raise

@@ -47,6 +47,17 @@ def texts_of(subject: Subject) -> dict[str, str]:
     return {**ordinary, **ODD_TEXTS, **given}
 
 
+def tiny_tokenizer(subject: Subject, seed: int = SEED) -> Any:
+    """Return the tokenizer; one that learns where to cut has learnt from the tiny texts, and been kept as JSON."""
+    tokenizer = subject.build(seed)
+    if not hasattr(tokenizer, "fit"):
+        return tokenizer
+    tokenizer.fit(iter(TEXTS))
+    loaded = subject.build(seed)
+    loaded.from_json(json.loads(json.dumps(tokenizer.to_json())))
+    return loaded
+
+
 def word_counts(texts: Sequence[str] = TEXTS) -> dict[str, int]:
     """Return each word of the tiny texts with its number of occurrences."""
     return dict(Counter(word for text in texts for word in text.split()))

@@ -16,6 +16,7 @@ from rnntext.testing.material import (
     task_of,
     texts_of,
     tiny_embedding,
+    tiny_tokenizer,
     tiny_vocabulary,
     vectors,
     word_counts,
@@ -43,7 +44,7 @@ def _use_dataset(subject: Subject, seed: int) -> Any:
 
 
 def _use_tokenizer(subject: Subject, seed: int) -> Any:
-    tokenizer = subject.build(seed)
+    tokenizer = tiny_tokenizer(subject, seed)
     return {what: (tokenizer.tokens(text), tokenizer.spans(text)) for what, text in texts_of(subject).items()}
 
 

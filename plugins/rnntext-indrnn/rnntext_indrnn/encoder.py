@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+
 from rnntext.contracts import State
 from rnntext.encoders.cell import CellEncoder, CellLayer
-from torch import Tensor, nn
 
 
 class IndRnnLayer(CellLayer):
@@ -22,8 +23,8 @@ class IndRnnLayer(CellLayer):
         return projected
 
     def step(self, inputs: Tensor, state: State, weight: Tensor | None) -> State:
-        """Return (h_t,), h_t = relu(W x_t + b + u * h_{t-1}), of the first two terms, float [B, H], and (h_{t-1},)."""
-        # Above 1, relu could grow without end. The bound changes what is used, not its gradient, or u could stick there.
+        """Return (h_t,) of W x_t + b, float [B, H], and (h_{t-1},): h_t = relu(W x_t + b + u * h_{t-1})."""
+        # Above 1, relu could grow without end. The bound changes what is used, not its gradient, or u might stick.
         bounded = self.memory + (self.memory.clamp(-1, 1) - self.memory).detach()
         return (torch.relu(torch.addcmul(inputs, bounded, state[0])),)
 
@@ -31,8 +32,8 @@ class IndRnnLayer(CellLayer):
 class IndRnnEncoder(CellEncoder):
     """The independently recurrent network: a state number is kept by its own weight; layers above mix the numbers.
 
-    Choose it to see how a cell of one's own is made, or in two layers and more, for texts over which a plain recurrent
-    network forgets.
+    Choose it to see how a cell of one's own is made, or in two layers and more, for texts over which a plain
+    recurrent network forgets.
 
     Source:
         Li et al. (2018), Independently recurrent neural network (IndRNN): building a longer and deeper RNN, sections

@@ -1,11 +1,11 @@
 """The independently recurrent network: the equation of its paper, its bound, and a whole run."""
 
-import shutil
 from pathlib import Path
 
 import pytest
-import rnntext
 import torch
+
+import rnntext
 from rnntext import registry
 from rnntext.errors import RecipeError
 from rnntext.recipe import read_recipe
@@ -62,20 +62,18 @@ def test_the_memory_is_bounded_in_use_and_still_learns():
 
 
 def test_options_without_a_matrix_or_a_gate_are_refused(tmp_path):
-    copy_recipe("sentiment", tmp_path)
-    shutil.copy(RECIPE, tmp_path)
+    recipe_file, *_ = copy_recipe("sentiment_indrnn", tmp_path)
     wrong = {"encoder.weight_drop": 0.1, "encoder.orthogonal": True, "encoder.forget_bias": 1.0}
     with pytest.raises(RecipeError) as caught:
-        read_recipe(tmp_path / RECIPE.name, wrong)
+        read_recipe(recipe_file, wrong)
     text = str(caught.value)
     assert text.count("no matrix of this cell acts on the state") == 2
     assert "no gate that forgets" in text
 
 
-def test_the_recipe_runs_beside_the_copied_sample(tmp_path):
-    copy_recipe("sentiment", tmp_path)
-    shutil.copy(RECIPE, tmp_path)
-    recipe = read_recipe(tmp_path / RECIPE.name, {"dataset.limit": 100, "training.epochs": 1})
+def test_the_recipe_is_copied_with_the_sample_and_runs(tmp_path):
+    recipe_file, *_ = copy_recipe("sentiment_indrnn", tmp_path)
+    recipe = read_recipe(recipe_file, {"dataset.limit": 100, "training.epochs": 1})
     run = rnntext.run(recipe, out=tmp_path / "run")
     assert rnntext.load(run.path)("I liked it").label in ("positive", "negative")
 

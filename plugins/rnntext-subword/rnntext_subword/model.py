@@ -48,6 +48,9 @@ class PieceModel:
         self._tokenizer.encode_special_tokens = True  # "<unk>" in a text is five characters
         self.values = values
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PieceModel, (self.values,)  # the library forgets how special tokens are to be read
+
     def ends(self, word: str) -> list[int]:
         """Return where each piece of a word ends, in characters, the last at its end."""
         return [end for _, end in self._tokenizer.encode(word, add_special_tokens=False).offsets]

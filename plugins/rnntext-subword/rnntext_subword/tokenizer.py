@@ -141,7 +141,9 @@ class SubwordTokenizer:
 
     def _fitted(self) -> PieceModel:
         if self._model is None:
-            raise DataError("the tokenizer subword has learnt nothing yet; call fit(texts) or from_json(values) first")
+            raise DataError(
+                "the tokenizer subword has learnt nothing yet; call fit(texts) or from_json(values) first"
+            )
         return self._model
 
 

@@ -15,9 +15,9 @@ from rnntext.contracts import UNKNOWN_ID, Vocabulary
 class SubwordVocabulary:
     """The pieces that occur in the training split, the most frequent first; a blank before a piece belongs to it.
 
-    Choose it for tokens of the tokenizer ``subword``. Any white space before a piece counts as one blank. A piece that
-    is known the other way alone, with a blank or without, has that one's id: at the start of a text, where no blank
-    can be, the word is known all the same.
+    Choose it for tokens of the tokenizer ``subword``. Any white space before a piece counts as one blank. A piece
+    that is known the other way alone, with a blank or without, has that one's id: at the start of a text, where no
+    blank can be, the word is known all the same.
 
     Args:
         min_count: a piece that occurs less often in the training split is unknown.

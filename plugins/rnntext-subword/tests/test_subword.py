@@ -10,9 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import rnntext
 from hypothesis import given
 from hypothesis import strategies as st
+
+import rnntext
 from rnntext import registry
 from rnntext.errors import DataError, RecipeError
 from rnntext.recipe import read_recipe
@@ -194,7 +195,7 @@ def test_nothing_to_learn_and_no_room_for_it_are_told():
     ],
 )
 def test_values_that_no_tokenizer_gave_are_refused(values):
-    with pytest.raises(DataError, match="train again|name the tokenizer"):
+    with pytest.raises(DataError, match=r"train again|name the tokenizer"):
         SubwordTokenizer().from_json(values)
 
 
@@ -314,12 +315,9 @@ def test_a_new_run_takes_weights_and_pieces_of_an_earlier_one(tmp_path):
     assert len(digests) == 1
 
 
-def test_the_recipe_runs_beside_the_copied_sample(tmp_path):
-    copy_recipe("sentiment", tmp_path)
-    shutil.copy(RECIPE, tmp_path)
-    recipe = read_recipe(
-        tmp_path / RECIPE.name, {"dataset.limit": 60, "tokenizer.vocab_size": 300, "training.epochs": 1}
-    )
+def test_the_recipe_is_copied_with_the_sample_and_runs(tmp_path):
+    recipe_file, *_ = copy_recipe("sentiment_subword", tmp_path)
+    recipe = read_recipe(recipe_file, {"tokenizer.vocab_size": 300, "dataset.limit": 100, "training.epochs": 1})
     run = rnntext.run(recipe, out=tmp_path / "run")
     assert rnntext.load(run.path)("I liked it").label in ("positive", "negative")
 

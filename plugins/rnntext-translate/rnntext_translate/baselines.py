@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
-from rnntext.baselines import LabelledTokens, unigrams_and_bigrams
 
+from rnntext.baselines import LabelledTokens, unigrams_and_bigrams
 from rnntext_translate.target_words import TargetWords
 
 TEXTS_AT_ONCE = 64

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from rnntext.contracts import Encoded
 from torch import Tensor, nn
 
+from rnntext.contracts import Encoded
 from rnntext_translate.target_words import END_ID
 
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import torch
 from pydantic import Field
-from rnntext.baselines import Baseline
-from rnntext.contracts import Batch, Encoded, Example, HeadOutput, Reads
 from torch import Tensor, nn
 
+from rnntext.baselines import Baseline
+from rnntext.contracts import Batch, Encoded, Example, HeadOutput, Reads
 from rnntext_translate.baselines import CopyBaseline, NearestBaseline, as_answers
 from rnntext_translate.beam import Found, search
 from rnntext_translate.decoder import AttentionDecoder, Memory

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
+
 from rnntext.contracts import Example, FilePath, Split
 from rnntext.errors import DataError, UsageError
 

@@ -9,9 +9,10 @@ from itertools import takewhile
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from rnntext.contracts import Example
 from rnntext.errors import DataError
-from torch import Tensor
 
 END_ID, UNKNOWN_ID, FIRST_ID = 0, 1, 2
 """What the decoder tells besides words: that the sentence is at its end (also what stands before its first word), and

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from rnntext import registry
-from rnntext.contracts import Batch
 from torch import nn
 
+from rnntext import registry
+from rnntext.contracts import Batch
 from rnntext_translate.decoder import AttentionDecoder, Cell, Memory
 from rnntext_translate.target_words import END_ID
 

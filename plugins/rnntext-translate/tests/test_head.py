@@ -6,12 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
-import rnntext
 import torch
+
+import rnntext
 from rnntext.cli import main
 from rnntext.contracts import Batch, Encoded, Example
 from rnntext.errors import DataError
-
 from rnntext_translate.head import TranslationHead
 from rnntext_translate.target_words import UNKNOWN_ID
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from rnntext.contracts import Example
 from rnntext.errors import DataError, UsageError
-
 from rnntext_translate.pairs import PairsDataset
 
 

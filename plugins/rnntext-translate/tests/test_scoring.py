@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from rnntext.contracts import Example
 from sacrebleu.metrics import BLEU, CHRF
 
+from rnntext.contracts import Example
 from rnntext_translate.baselines import as_answers
 from rnntext_translate.scoring import TranslationScores, signature
 from rnntext_translate.target_words import TargetWords, encode, learn

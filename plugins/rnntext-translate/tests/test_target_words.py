@@ -8,9 +8,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from rnntext.contracts import Example
 from rnntext.errors import DataError
-
 from rnntext_translate.target_words import END_ID, UNKNOWN_ID, TargetWords, cut, encode, learn
 
 SENTENCES = ["J'ai fini.", "J'ai vu l'âne.", "Tu as fini ?", "Tu as vu !"]
