@@ -21,7 +21,7 @@ MAY_BE_IMPORTED_BY_PARTS = {"contracts", "errors", "caching", "schemes"}
 MAY_BE_IMPORTED_BY_DATASETS = {*MAY_BE_IMPORTED_BY_PARTS, "sentences"}
 MAY_BE_IMPORTED_BY_HEADS = {*MAY_BE_IMPORTED_BY_PARTS, "metrics", "baselines", "tag_baselines", "ngram_baselines"}
 # Read before any data, and by commands that must answer at once.
-NEEDS_NO_TORCH = [*KNOWS_NO_PART, "cli", "shipping", "__init__", "__main__"]
+NEEDS_NO_TORCH = [*KNOWS_NO_PART, "cli", "plugin_template", "shipping", "__init__", "__main__"]
 
 every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 parts_files = [path for path in FILES if path.relative_to(PACKAGE).parts[0] in KINDS]

@@ -98,4 +98,4 @@ def _told(step: Step, last: Tensor, hidden: Tensor, rows: Tensor) -> tuple[Tenso
     """Return float [b, K, V] log probabilities, and float [b, K, H] states."""
     texts, width = last.shape
     told, hidden = step(last.flatten(), hidden.flatten(0, 1), rows.repeat_interleave(width))
-    return told.unflatten(0, (texts, width)), hidden.unflatten(0, (texts, width))
+    return told.view(texts, width, -1), hidden.view(texts, width, -1)

@@ -90,7 +90,7 @@ def signature() -> str:
 
 
 def _bleu() -> Any:
-    from sacrebleu.metrics import BLEU
+    from sacrebleu.metrics.bleu import BLEU
 
     return BLEU(force=True)  # no warning that a translation looks tokenized: French parts some marks by a blank
 
