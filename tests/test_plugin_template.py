@@ -47,11 +47,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             project = tomllib.loads((folder / name_of(kind) / "pyproject.toml").read_text(encoding="utf-8"))[
                 "project"
             ]
-            (group, points), *others = project["entry-points"].items()
-            assert not others
-            install(
-                folder / "site", project["name"], project["version"], {group.removeprefix("rnntext."): points}, {}
-            )
+            points = {group.removeprefix("rnntext."): each for group, each in project["entry-points"].items()}
+            assert set(points) == {kind, "recipes"}
+            install(folder / "site", project["name"], project["version"], points, {})
         yield folder
     for module in [name for name in sys.modules if name.startswith("rnntext_new_")]:
         del sys.modules[module]
@@ -112,6 +110,16 @@ def test_its_recipe_runs_as_it_is(made, kind, tmp_path, monkeypatch):
     run = rnntext.run(f"recipes/{part_of(kind)}.toml", overrides, out=tmp_path / "run")
     assert f'type = "{name_of(kind)}/{part_of(kind)}"' in (run.path / "recipe.toml").read_text(encoding="utf-8")
     assert rnntext.load(run.path)("openFile crashes with error 404").label in ("bug", "wish")
+
+
+@every_kind
+@pytest.mark.usefixtures("made")
+def test_its_recipe_can_be_copied_with_its_data(kind, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["copy", f"{name_of(kind)}/{part_of(kind)}"]) == 0
+    recipe, sample, _ = capsys.readouterr().out.split()
+    assert (recipe, sample.partition(".")[0]) == (f"{part_of(kind)}.toml", "sample")
+    assert main(["check", recipe]) == 0
 
 
 @every_kind
