@@ -10,10 +10,11 @@ import torch
 from torch import nn
 
 import rnntext
-from rnntext import contracts, registry
+from rnntext import registry
 from rnntext.contracts import CONTRACT, KINDS, WIRED, WIRED_ON_REQUEST
 from rnntext.errors import PartError, UnknownNameError
 from rnntext.options import options_of
+from rnntext.testing.subject import PROTOCOLS
 
 # Recipes name these, so none may vanish.
 BUILT_INS = {
@@ -25,15 +26,6 @@ BUILT_INS = {
     "heads": {"classification", "fill_blank", "next_token", "tagging"},
 }
 EVERY = [(kind, name) for kind, names in registry.BUILT_INS.items() for name in names]
-PROTOCOLS = {
-    "datasets": contracts.Dataset,
-    "tokenizers": contracts.Tokenizer,
-    "vocabularies": contracts.Vocabulary,
-    "embeddings": contracts.Embedding,
-    "encoders": contracts.Encoder,
-    "heads": contracts.Head,
-}
-
 every_built_in = pytest.mark.parametrize(("kind", "name"), EVERY)
 
 
