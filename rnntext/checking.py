@@ -24,8 +24,8 @@ MOST_EXAMPLES = 12
 """Examples that are taken from a recipe's data, ..."""
 MOST_ALIKE = 4
 """... of which so many may have the same label, ..."""
-MOST_ROWS = 5_000
-"""... from so many rows at most."""
+MOST_ROWS = 100_000
+"""... from so many rows at most: a file may hold all texts of one label before those of the next."""
 WIDTH = 120
 """Columns of a table that goes into a file or another command."""
 

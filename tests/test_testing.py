@@ -15,14 +15,16 @@ from broken_parts import BROKEN
 from packages import install, on_the_path, words
 from tiny import make_tiny
 
+import rnntext
 from rnntext import registry
 from rnntext.cli import main
 from rnntext.contracts import KINDS, Example
 from rnntext.discovery import refresh
 from rnntext.encoders.dense import DenseEncoder
-from rnntext.errors import UnknownNameError, UsageError
+from rnntext.errors import DataError, UnknownNameError, UsageError
 from rnntext.heads.classification import ClassificationHead
 from rnntext.testing import DoesNotApplyError, Nonconforming, Subject, checks_of, conformance, table
+from rnntext.testing.material import recipe_file
 from rnntext.testing.tiny import LABELLED
 from rnntext.tokenizers.whitespace import WhitespaceTokenizer
 
@@ -258,3 +260,26 @@ def test_a_name_that_two_packages_offer_is_refused(tmp_path, monkeypatch, capsys
     finally:
         monkeypatch.undo()
         refresh()
+
+
+def test_a_dataset_with_rare_tags_is_run_on_all_its_rows(tmp_path) -> None:
+    pairs = [f"word T{number % 60}\nword T{(number * 7 + number // 60 + 1) % 60}\n" for number in range(300)]
+    sentences = [f"rain N\nfell V\n{pair}" for pair in pairs]
+    (tmp_path / "train.conll").write_text("\n".join(sentences), encoding="utf-8")
+    options = {"train": str(tmp_path / "train.conll"), "scheme": "none"}
+    (runs,) = [check for check in checks_of("datasets") if check.name == "runs"]
+    few = Subject("datasets", "conll", options)
+    with recipe_file(few) as path, pytest.raises(DataError, match="does not occur in the training split"):
+        rnntext.run(path, out=tmp_path / "few")
+    runs(few)
+
+
+def test_examples_come_from_a_file_in_which_one_label_stands_before_the_other(tmp_path, capsys) -> None:
+    rows = [{"text": f"it was {word}", "label": label} for label, word in (("good", "warm"), ("bad", "cold"))]
+    train = tmp_path / "sorted.jsonl"
+    train.write_text("".join((json.dumps(row) + "\n") * 5_500 for row in rows), encoding="utf-8")
+    recipe = make_tiny(
+        tmp_path, dataset={"train": "sorted.jsonl", "group_fields": []}, tokenizer={"type": "whitespace"}
+    )
+    assert main(["check-plugin", "whitespace", "--recipe", str(recipe)]) == 0
+    assert "FAILED" not in capsys.readouterr().out

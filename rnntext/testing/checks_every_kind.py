@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import random
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,10 +17,12 @@ from safetensors.torch import save as save_weights
 import rnntext
 from rnntext import registry
 from rnntext.contracts import WIRED
+from rnntext.errors import DataError
 from rnntext.options import options_of, type_text, validate
 from rnntext.progress import LineReporter
 from rnntext.testing.material import (
     WIDTH,
+    Tables,
     batch_of,
     examples_of,
     recipe_file,
@@ -167,8 +172,15 @@ def no_side_effects(subject: Subject) -> None:
 @every_kind
 def runs(subject: Subject) -> None:
     """A recipe with the part trains, is stored and loaded, and answers a text alone as among others."""
-    with recipe_file(subject) as path:
-        finished = rnntext.run(path, out=path.parent / "run", progress=LineReporter(lambda text: None))
+    with TemporaryDirectory() as folder:
+        try:
+            finished = _run(subject, Path(folder) / "few")
+        except DataError:
+            # Of the few rows that are read otherwise, one may have a tag that no other has.
+            if subject.kind != "datasets":
+                raise
+            everything = {"dataset": {"limit": sys.maxsize}, "batching": {"batch_size": 64}}
+            finished = _run(subject, Path(folder) / "all", everything)
         model = rnntext.load(finished.path)  # its self-test has passed
         texts: list[Any] = list(TEXTS)
         if subject.kind != "datasets":
@@ -180,6 +192,11 @@ def runs(subject: Subject) -> None:
         for text, answer in zip(texts, together, strict=True):
             found = difference(model(text).to_dict(), answer, TOLERANCE)
             require(not found, f"of the text {shown(text)}, alone and among {len(texts)} others, {found}")
+
+
+def _run(subject: Subject, out: Path, changed: Tables | None = None) -> rnntext.Run:
+    with recipe_file(subject, changed) as path:
+        return rnntext.run(path, out=out, progress=LineReporter(lambda text: None))
 
 
 # ---------------------------------------------------------------- embeddings, encoders, heads
