@@ -18,8 +18,6 @@ from rnntext.contracts import KINDS
 
 ALLOWED = "RNNTEXT_PLUGINS"
 OWN_DISTRIBUTION = "rnntext"
-
-
 RECIPES = "recipes"
 """Stands where the kind of a part would, of what is offered in the group ``rnntext.recipes``."""
 

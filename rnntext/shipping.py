@@ -42,7 +42,8 @@ def shipped_recipes() -> list[ShippedRecipe]:
     """
     found = _recipes_in(recipes_folder(), "")
     for offer in offers(RECIPES):
-        spec = find_spec(offer.target.partition(".")[0])  # of a top-level package: imports nothing
+        package = offer.target.partition(".")[0]
+        spec = find_spec(package) if package.isidentifier() else None  # of a top-level package: imports nothing
         for place in (spec.submodule_search_locations or ())[:1] if spec else ():
             found += _recipes_in(recipes_folder(Path(place)), f"{offer.distribution}/")
     return found
@@ -78,8 +79,7 @@ def copy_recipe(name: str, folder: Path) -> list[Path]:
         raise UsageError(f"no shipped recipe is called {name!r}.{hint} Recipes: {', '.join(known)}")
     (recipe,) = chosen
     # The schema is rnntext's, wherever the recipe is from.
-    sources = {recipes_folder() / SCHEMA_FILE: Path(SCHEMA_FILE)}
-    sources = _files_of(recipe) | sources
+    sources = {**_files_of(recipe), recipes_folder() / SCHEMA_FILE: Path(SCHEMA_FILE)}
     there = [str(folder / file) for file in sources.values() if (folder / file).exists()]
     if there:
         raise UsageError(f"already there: {', '.join(there)}. Nothing was copied; use an empty folder or remove them")
@@ -97,7 +97,10 @@ def _files_of(recipe: ShippedRecipe) -> dict[Path, Path]:
         UsageError: a file lies outside the package's recipes.
     """
     path = recipe.path
-    parent = tomllib.loads(path.read_text(encoding="utf-8")).get("extends")
+    try:
+        parent = tomllib.loads(path.read_text(encoding="utf-8")).get("extends")
+    except ValueError as error:  # no TOML, or no UTF-8
+        raise UsageError(f"{path} cannot be read ({error}); upgrade the package that it is from") from None
     ours = recipes_folder().resolve()
     # A package's recipe may extend one of rnntext's, which is then to lie beside it.
     if isinstance(parent, str) and not (path.parent / parent).exists() and (ours / parent).is_file():
@@ -129,7 +132,7 @@ def _read_all_the_same(path: Path) -> Recipe:
 
 
 def _purpose(path: Path) -> str:
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():  # a listing stops at nobody's fault
         if line.startswith("# "):
             return line.removeprefix("# ")
     return ""

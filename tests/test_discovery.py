@@ -417,3 +417,19 @@ def test_a_recipe_with_data_elsewhere_is_not_copied(recipes_of_a_package, tmp_pa
     assert main(["copy", "tiny"]) == 2
     assert "rnntext-feelings/tiny names what is not in" in capsys.readouterr().err
     assert not (tmp_path / "tiny.toml").exists()
+
+
+@pytest.mark.parametrize("target", ["", ".", "a b", "no_such_package", ":recipes"])
+def test_a_folder_of_recipes_that_cannot_be_found_stops_no_listing(recipes_of_a_package, site, target, capsys):
+    install(site, "rnntext-lost", "1.0", {"recipes": {"lost": target}}, {})
+    assert main(["recipes"]) == 0
+    assert "rnntext-feelings/tiny" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"= no TOML"])
+def test_a_recipe_that_cannot_be_read_is_listed_and_not_copied(recipes_of_a_package, content, capsys):
+    (recipes_of_a_package / "recipes" / "garbled.toml").write_bytes(content)
+    assert main(["recipes"]) == 0
+    assert "rnntext-feelings/garbled" in capsys.readouterr().out
+    assert main(["copy", "garbled"]) == 2
+    assert "upgrade the package that it is from" in capsys.readouterr().err
