@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from rnntext import registry
 from rnntext.contracts import KINDS, Example
 from rnntext.discovery import normalized
 from rnntext.errors import RnntextError, UnknownNameError, UsageError, counted, suggest
+from rnntext.terminal import console
 
 if TYPE_CHECKING:
     from rnntext.recipe import PartChoice, Recipe
@@ -26,8 +26,6 @@ MOST_ALIKE = 4
 """... of which so many may have the same label, ..."""
 MOST_ROWS = 100_000
 """... from so many rows at most: a file may hold all texts of one label before those of the next."""
-WIDTH = 120
-"""Columns of a table that goes into a file or another command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,6 @@ class Outcome:
 def check_plugin(given: Namespace) -> int:
     """Check what a name stands for, print a table, and return 1 if a check failed."""
     from rich.box import SIMPLE
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -60,10 +57,10 @@ def check_plugin(given: Namespace) -> int:
         table.add_row(part, outcome.check, outcome.result, Text(outcome.reason))  # [B, T] is no markup
     results = Counter(outcome.result for outcome in outcomes)
     made = results["passed"] + results["FAILED"]
-    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
-    console.print(table)
+    printed = console()
+    printed.print(table)
     left_out = f"; {results['n/a']} do not apply" if results["n/a"] else ""
-    console.print(f"{results['passed']} of {counted(made, 'check')} passed{left_out}")
+    printed.print(f"{results['passed']} of {counted(made, 'check')} passed{left_out}")
     return 1 if results["FAILED"] else 0
 
 

@@ -6,7 +6,6 @@ Each function imports what it needs when it is called, so that no command waits 
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import sys
 from argparse import Namespace
@@ -17,10 +16,9 @@ from rnntext import registry
 from rnntext.contracts import KINDS
 from rnntext.discovery import ALLOWED, left_out, unreadable
 from rnntext.errors import RecipeError, UsageError
+from rnntext.terminal import console
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from rnntext.progress import Reporter
 
 INTERRUPTED = 130
@@ -41,11 +39,11 @@ def run(given: Namespace) -> int:
 
     finished = running.run(recipe, out=given.out, force=given.force, progress=_reporter(given.quiet))
     if not given.quiet:
-        console = _console()
+        printed = console()
         network = f"{recipe.encoder.name} (this run)"
-        console.print(closing_table(finished.metrics, network))
+        printed.print(closing_table(finished.metrics, network))
         for table in group_tables(finished.metrics, network):
-            console.print(table)
+            printed.print(table)
         if recipe.leaks and hasattr(recipe.head.part, "next_token"):
             print(
                 "LEAKED: these figures say nothing of what the model can do. To see what it can: "
@@ -73,7 +71,7 @@ def _run_seeds(given: Namespace, network: str) -> int:
         progress=lambda: _reporter(given.quiet),
     )
     if not given.quiet:
-        _console().print(seeds_table(finished.summary, network))
+        console().print(seeds_table(finished.summary, network))
     print(finished.path)
     if finished.interrupted:
         print(f"interrupted; {len(finished.runs)} of {given.seeds} seeds were finished", file=sys.stderr)
@@ -145,15 +143,15 @@ def describe(given: Namespace) -> None:
     for stage in found.stages:
         parameters = f"{stage.parameters:,}" if stage.parameters else ""
         table.add_row(stage.name, stage.part, Text(stage.gives), parameters)  # [b is no markup
-    console = _console()
-    console.print(table)
+    printed = console()
+    printed.print(table)
     parts = ", ".join(f"{name} {size:,.1f}" for name, size in found.megabytes.items())
     total = sum(found.megabytes.values())
-    console.print(f"parameters: {sum(stage.parameters for stage in found.stages):,}", highlight=False)
-    console.print(f"memory of a training step at that batch: {total:,.1f} MB ({parts})", highlight=False)
+    printed.print(f"parameters: {sum(stage.parameters for stage in found.stages):,}", highlight=False)
+    printed.print(f"memory of a training step at that batch: {total:,.1f} MB ({parts})", highlight=False)
     if found.data is not None:
         for counts in describing.data_tables(found.data):
-            console.print(counts, highlight=False)
+            printed.print(counts, highlight=False)
         if given.zipf is not None:
             zipf.draw(found.data.train, recipe.name, given.zipf, found.cut)
             print(given.zipf)
@@ -310,22 +308,13 @@ def evaluate(given: Namespace) -> None:
     if given.json:
         print(json.dumps(counts.scores()))
         return
-    console = _console()
-    console.print(scores_table(counts.scores(), counts.texts, getattr(model.model.head, "units", None)))
+    printed = console()
+    printed.print(scores_table(counts.scores(), counts.texts, getattr(model.model.head, "units", None)))
     for field, groups in counts.groups().items():
         for value, scores in groups.items():
             together, _ = split_by_type(scores)
             shown = "  ".join(f"{name} {number:.4f}" for name, number in together.items() if name != "texts")
-            console.print(f"{field} = {value}: {scores['texts']:,} texts, {shown}", highlight=False)
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    console = Console(stderr=stderr, highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = 120  # a pipe has no width; tables must not fold there
-    return console
+            printed.print(f"{field} = {value}: {scores['texts']:,} texts, {shown}", highlight=False)
 
 
 def _reporter(quiet: bool) -> Reporter:
@@ -334,5 +323,5 @@ def _reporter(quiet: bool) -> Reporter:
     if quiet:
         return LineReporter(lambda text: None)
     if sys.stderr.isatty():
-        return BarReporter(_console(stderr=True))
+        return BarReporter(console(stderr=True))
     return LineReporter(lambda text: print(text, file=sys.stderr, flush=True))

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 import rnntext
-from rnntext import commands, registry
+from rnntext import registry
 from rnntext.cli import main
 from rnntext.contracts import KINDS
 from rnntext.errors import RecipeError, UnknownNameError, UsageError
 from rnntext.recipe_schema import recipe_schema
 from rnntext.shipping import recipes_folder, shipped_recipes
+from rnntext.terminal import console
 
 RECIPE = '#:schema ./recipe.schema.json\nname = "lamps"\n[dataset]\ntype = "jsonl"\n[encoder]\nhidden_dim = 12\n'
 COMMANDS = ["run", "check", "show", "describe", "schema", "recipes", "copy", "list"]
@@ -403,10 +404,10 @@ def _like_a_terminal(monkeypatch):
 
 @pytest.mark.usefixtures("_like_a_terminal")
 def test_no_color_is_obeyed(monkeypatch, capsys):
-    commands._console().print("[red]lamp[/red]")
+    console().print("[red]lamp[/red]")
     assert COLOUR.search(capsys.readouterr().out)
     monkeypatch.setenv("NO_COLOR", "1")
-    commands._console().print("[red]lamp[/red]")
+    console().print("[red]lamp[/red]")
     assert not COLOUR.search(capsys.readouterr().out)
 
 
