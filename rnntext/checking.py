@@ -91,15 +91,19 @@ def outcomes_of(
                 f"--set {key}: what is checked is set by {', '.join(f'{each}.OPTION' for each in tables)}"
             )
         own[tables[table]][option] = value
+    subjects = []
     for part_kind, part_name in found:
         subject = Subject(part_kind, part_name, own[part_kind])
         try:
             part = subject.part
-        except (RnntextError, ImportError, AttributeError) as error:
+        except RnntextError as error:
             yield Outcome(part_kind, part_name, "registered", "FAILED", f"{error}")
             continue
         _take_from_recipes(subject, part, recipes)
         _refuse_missing(subject, part)
+        subjects.append(subject)
+    # Only now: what is missing for the last part is told before the checks of the first.
+    for subject in subjects:
         yield from checked(subject)
 
 

@@ -112,8 +112,8 @@ def _parser() -> argparse.ArgumentParser:
         "--zipf", metavar="FILE", help="draw count against rank of the tokens (.svg, .png, .pdf; needs matplotlib)"
     )
     command("schema", commands.schema, "print the JSON Schema of recipes")
-    command("recipes", commands.recipes, "list the recipes that come with rnntext")
-    copy = command("copy", commands.copy, "copy a recipe that comes with rnntext, with its data, into this folder")
+    command("recipes", commands.recipes, "list the recipes that come with rnntext and with packages")
+    copy = command("copy", commands.copy, "copy one of these recipes, with its data, into this folder")
     copy.add_argument("name", metavar="NAME")
     listing = command("list", commands.list_parts, "list all parts; with a kind, also their options")
     listing.add_argument("kind", metavar="KIND", nargs="?", help=", ".join(KINDS))
